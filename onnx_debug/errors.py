@@ -1,0 +1,17 @@
+"""What onnx_debug raises itself. A failure of the user's model is never one of these: it is a value, `Outcome`."""
+
+
+class OnnxDebugError(Exception):
+    """Base class of everything that onnx_debug raises."""
+
+
+class CaseError(OnnxDebugError, TypeError):
+    """What was handed to `diagnose` cannot be an export: no module, arguments that do not fit, an unknown option."""
+
+
+class SessionClosedError(OnnxDebugError, RuntimeError):
+    """A `Session` was used after it was closed or stopped."""
+
+
+class IsolationError(OnnxDebugError, RuntimeError):
+    """The fork server died or cannot be started, so no further trial can be run."""

@@ -1,0 +1,174 @@
+"""What a trial asks and what it answered: plain, frozen data. No torch.
+
+A `Trial` is one question ("export this submodule, with these descendants replaced"), an `Outcome` its answer. A failure of the user's model is a
+value here, never an exception.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Stage(StrEnum):
+    """The steps an export goes through, in order; a case is exported only when all of them pass."""
+
+    EAGER = "eager"
+    OPTIONS = "options"
+    CAPTURE = "capture"
+    TRANSLATE = "translate"
+    OPTIMIZE = "optimize"
+    LOAD = "load"
+    RUN = "run"
+    COMPARE = "compare"
+
+
+class Mode(StrEnum):
+    """How a stage failed."""
+
+    ERROR = "error"
+    CRASH = "crash"
+    TIMEOUT = "timeout"
+    MEMORY = "memory"
+
+
+class ClueKind(StrEnum):
+    """Where a clue was read."""
+
+    FRAME = "frame"  # a Python frame of the user's forward, in a traceback
+    NODE = "node"  # the FX node that a translation error names
+    SCAN = "scan"  # an operator of the decomposed graph that has no ONNX translation
+    SPECIALIZATION = "specialization"  # the line that fixed a dynamic dimension
+    TRACER_WARNING = "tracer warning"  # the legacy exporter's warning about a frozen branch or size
+    RUNTIME_NODE = "runtime node"  # the node that ONNX Runtime names
+    VALUE = "value"  # the first module whose output differs
+    RANDOM = "random"  # the first module whose output changes from run to run
+    RUNNING = "running"  # the module that was being executed when the process died or was stopped
+
+
+@dataclass(frozen=True)
+class Source:
+    """One line of the user's code. `text` is the line, stripped; empty when the file cannot be read."""
+
+    file: str
+    line: int
+    text: str = ""
+    function: str = ""
+
+
+@dataclass(frozen=True)
+class Clue:
+    """A module that a failure names by itself. A clue is a guess until a trial proved it.
+
+    Attributes:
+        fqn: the module, as `named_modules()` calls it; "" is the whole model.
+        kind: where the clue was read.
+        source: the line of that module's own code, if known.
+        op: the operator, as `namespace::name.overload`, if the failure names one.
+        reason: what happened there, in plain words; empty when the failure's message says it.
+        below: lines deeper than `source` (a helper function, a hook), outermost first.
+    """
+
+    fqn: str
+    kind: ClueKind
+    source: Source | None = None
+    op: str | None = None
+    reason: str = ""
+    below: tuple[Source, ...] = ()
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Where and how an export failed.
+
+    Attributes:
+        signature: the key of "the same failure": two failures with equal signatures have one cause.
+        exception_type: class name of the innermost exception; empty for a crash or a timeout.
+        message: the innermost message, not shortened.
+        op: the operator that the failure names, as `namespace::name.overload`.
+        clues: best first.
+        details: the full traceback, or what is known of a process that died.
+    """
+
+    stage: Stage
+    mode: Mode
+    signature: str
+    exception_type: str = ""
+    message: str = ""
+    op: str | None = None
+    clues: tuple[Clue, ...] = ()
+    details: str = ""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One question: export `module`, with its recorded inputs, with the modules in `stubs` replaced by placeholders.
+
+    Attributes:
+        module: FQN of the module to export; "" is the whole model.
+        stubs: FQNs (canonical names) of descendants to replace.
+        call: which recorded call of `module` gives the inputs.
+        minimal_options: drop input and output names, dynamic shapes and axes, the opset and the translation table.
+        eager_inputs: use the inputs as recorded in eager; else they are shaped as the whole model's capture saw them.
+    """
+
+    module: str
+    stubs: frozenset[str] = frozenset()
+    call: int = 0
+    minimal_options: bool = False
+    eager_inputs: bool = False
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One output of one input set, eager against ONNX Runtime.
+
+    Attributes:
+        input_index: 0 for the given inputs, then the check inputs in order.
+        output: name of the ONNX output.
+        problem: empty when the two agree; else what differs, in plain words.
+        max_abs_diff, max_rel_diff: over finite elements; NaN when the shapes differ.
+    """
+
+    input_index: int
+    output: str
+    problem: str = ""
+    max_abs_diff: float = 0.0
+    max_rel_diff: float = 0.0
+    mismatched: int = 0
+    total: int = 0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a trial answered: passed, failed (`failure`), or unresolved (`unresolved` says why it could not be set up).
+
+    Attributes:
+        failure: None when every stage passed.
+        unresolved: why the question could not be asked; empty otherwise.
+        hints: clues that hold whether or not the trial failed (operators without translation, baked branches).
+        passed: the stages that passed.
+        onnx_path: the exported model, if it got that far; a file of the session's private directory.
+        comparisons: one row for each output of each input.
+        log: what the exporter printed and logged.
+        seconds: wall time, process start included.
+    """
+
+    failure: Failure | None = None
+    unresolved: str = ""
+    hints: tuple[Clue, ...] = ()
+    passed: tuple[Stage, ...] = ()
+    onnx_path: str | None = None
+    comparisons: tuple[Comparison, ...] = ()
+    log: str = ""
+    seconds: float = 0.0
+
+    @property
+    def ok(self) -> bool:
+        """True when every stage passed."""
+        return self.failure is None and not self.unresolved
+
+    @property
+    def failed(self) -> bool:
+        """True when a stage failed; an unresolved trial has neither passed nor failed."""
+        return self.failure is not None
