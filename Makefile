@@ -1,0 +1,50 @@
+# Two commands on a fresh machine: `make demo` and `make test`. Each makes .venv the first time; afterwards a stamp file says that it is up to date.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
+
+.PHONY: help demo test check lab browser clean
+
+help:
+	@echo "make demo   diagnose real transformers models, write HTML reports, run the quickstart notebook"
+	@echo "make test   format, lint, types, layers, tests: what CI runs"
+	@echo "make check  the same without the tests"
+	@echo "make lab    open the quickstart in JupyterLab"
+	@echo "make clean  remove .venv and what the commands wrote"
+
+demo: $(STAMP)
+	$(BIN)/python -m notebooks.demo
+
+test: check browser
+	$(BIN)/python -m pytest
+
+check: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+lab: $(STAMP)
+	$(BIN)/jupyter lab notebooks/01_quickstart.ipynb
+
+# torch goes first and through the constraints, so that no other package's open range picks another build of it.
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "onnx_debug needs Python 3.11 or newer: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "Could not make $(VENV). On Debian: apt-get install python3-venv" >&2; exit 1; }
+	@echo "Installing into $(VENV), once; this takes some minutes."
+	@$(PIP) torch || { echo "Could not install torch as constraints.txt asks for it. Is a package index within reach?" >&2; exit 1; }
+	@$(PIP) --editable '.[dev]' || { echo "Could not install onnx_debug's dependencies; pip's message above names the one." >&2; exit 1; }
+	@touch $@
+
+# Browser tests drive Debian's Chromium. Without it they are skipped, and say so.
+browser:
+	@command -v chromium >/dev/null || \
+	{ test "$$(id -u)" = 0 && command -v apt-get >/dev/null && echo "Installing chromium for the browser tests." && \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null </dev/null; } || \
+	echo "No chromium, and it could not be installed: the browser tests will be skipped (apt-get install chromium)." >&2
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache demo_output
