@@ -16,7 +16,7 @@ help:
 	@echo "make clean  remove .venv and what the commands wrote"
 
 demo: $(STAMP)
-	$(BIN)/python -m notebooks.demo
+	$(BIN)/python notebooks/demo.py
 
 test: check browser
 	$(BIN)/python -m pytest

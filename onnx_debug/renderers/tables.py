@@ -1,0 +1,71 @@
+"""The tables of the HTML report: tensors, comparisons, the history of trials."""
+
+from __future__ import annotations
+
+from onnx_debug.diagnosis import Answer, Culprit, Diagnosis, TensorInfo
+from onnx_debug.renderers.markup import Markup, tag
+from onnx_debug.renderers.words import module_name, number, shape
+
+
+def tensors(culprit: Culprit) -> Markup | None:
+    """Inputs and outputs; device and NaN have a column only where there is something to see."""
+    infos = [("input", info) for info in culprit.inputs] + [("output", info) for info in culprit.outputs]
+    columns: dict[str, list[str]] = {
+        "": [role for role, _ in infos],
+        "name": [info.name for _, info in infos],
+        "dtype": [info.dtype for _, info in infos],
+        "shape": [shape(info) for _, info in infos],
+        "range": [_range(info) for _, info in infos],
+    }
+    if any(info.device != "cpu" for _, info in infos):
+        columns["device"] = [info.device for _, info in infos]
+    if any(info.nan_count for _, info in infos):
+        columns["NaN"] = [str(info.nan_count) for _, info in infos]
+    return table(tuple(columns), list(zip(*columns.values(), strict=True)))
+
+
+def _range(info: TensorInfo) -> str:
+    return "" if info.min is None or info.max is None else f"{info.min:.4g} … {info.max:.4g}"
+
+
+def table(columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> Markup | None:
+    """A table that scrolls by itself on narrow pages; None when it has no rows."""
+    if not rows:
+        return None
+    head = tag("thead", tag("tr", (tag("th", column, scope="col") for column in columns)))
+    body = tag("tbody", (tag("tr", (tag("td", value) for value in row)) for row in rows))
+    return tag("div", tag("table", head, body), class_="scroll", tabindex="0")
+
+
+def comparisons(d: Diagnosis) -> Markup | None:
+    """Eager against ONNX Runtime, one row for each output of each input."""
+    columns = ("input", "output", "answer", "max abs diff", "max rel diff", "differing")
+    rows = [
+        (
+            str(row.input_index),
+            row.output,
+            row.problem or "✓ equal",
+            number(row.max_abs_diff),
+            number(row.max_rel_diff),
+            f"{row.mismatched} of {row.total}",
+        )
+        for row in d.comparisons
+    ]
+    return table(columns, rows)
+
+
+def steps(d: Diagnosis) -> Markup | None:
+    """The trials in order: what was asked, why, and the answer."""
+    marks = {Answer.PASSED: "✓ passed", Answer.FAILED: "✗", Answer.UNRESOLVED: "? unresolved"}
+    rows = [
+        (
+            str(index),
+            module_name(step.module, d.model_class),
+            ", ".join(step.stubs) or "–",
+            step.why,
+            f"{marks[step.answer]} {step.stage or ''}{'' if step.mode in (None, 'error') else f' ({step.mode})'}".strip(),
+            f"{step.seconds:.2f} s",
+        )
+        for index, step in enumerate(d.trials, 1)
+    ]
+    return table(("", "module", "replaced", "why", "answer", "time"), rows)
