@@ -1,0 +1,117 @@
+"""An ONNX graph in the notebook, drawn by Netron inside the page: no server, no port, no request.
+
+    from onnx_debug.ui.netron import Graph
+    Graph("model.onnx")
+
+`document` writes the same as one HTML file.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import gzip
+import logging
+from pathlib import Path
+from typing import Any
+
+import anywidget
+import traitlets
+
+from onnx_debug import graphs
+from onnx_debug.ui import assets
+from onnx_debug.ui.bundle import NetronChangedError, bundle, operator_docs
+
+logger = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class Payload:
+    """What a view needs to draw one graph.
+
+    Attributes:
+        facts: JSON-ready: name, nodes, counts, key of the viewer, and `problem` when there is no viewer.
+        model: gzipped graph.
+        docs: gzipped documentation of its operators.
+        viewer: gzipped viewer; empty when Netron cannot be used, then `facts["nodes"]` is shown as a list.
+    """
+
+    facts: dict[str, Any]
+    model: bytes
+    docs: bytes
+    viewer: bytes
+
+    def as_text(self) -> dict[str, Any]:
+        """All of it as JSON-ready data, for a saved page."""
+        return {**self.facts, "model": assets.encode(self.model), "docs": assets.encode(self.docs), "viewer": assets.encode(self.viewer)}
+
+
+def payload(graph: graphs.Graph, name: str = "model.onnx") -> Payload:
+    """Pack a graph for the browser; never fails because of Netron."""
+    viewer, key, version, problem = b"", "", "", ""
+    try:
+        made = bundle()
+        viewer, key, version = made.data, made.key, made.version
+    except NetronChangedError as error:
+        logger.warning("The graph is shown as a list: %s", error)
+        problem = str(error)
+    facts = {
+        "name": name,
+        "key": key,
+        "version": version,
+        "problem": problem,
+        "total": graph.total,
+        "nodes": [[node.name, node.op, node.fqn, node.placeholder] for node in graph.nodes],
+    }
+    docs = operator_docs(graph.operators) if viewer else "[]"
+    return Payload(facts, gzip.compress(graph.model, 6, mtime=0), gzip.compress(docs.encode(), 6, mtime=0), viewer)
+
+
+def document(graph: graphs.Graph, name: str = "model.onnx", **state: Any) -> str:
+    """The graph as one HTML file that opens from disk, offline.
+
+    Args:
+        graph: what to show.
+        name: title of the page.
+        state: `selected` (node names), `marks` (node name to CSS colour), `dark`, `options` (of Netron).
+    """
+    module = assets.script("dom", "graph", "nodelist", "graph_widget")
+    css = assets.style("base", "graph")
+    return assets.document(name, module, css, {"graph": payload(graph, name).as_text(), "state": state})
+
+
+class Graph(anywidget.AnyWidget):
+    """An ONNX graph; only what has to survive a page reload is a trait, the graph itself goes by message when a view asks for it.
+
+    Attributes:
+        selected: names of the selected nodes; set by clicks too.
+        marks: node name to CSS colour.
+        theme: "auto" follows the notebook; else "light" or "dark".
+        options: Netron's own: names, attributes, weights, direction, mousewheel.
+        height: CSS length.
+    """
+
+    _esm = assets.script("dom", "graph", "nodelist", "graph_widget")
+    _css = assets.style("base", "graph")
+    selected = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    marks = traitlets.Dict().tag(sync=True)
+    theme = traitlets.Enum(["auto", "light", "dark"], "auto").tag(sync=True)
+    options = traitlets.Dict().tag(sync=True)
+    height = traitlets.Unicode("480px").tag(sync=True)
+
+    def __init__(self, source: str | Path | graphs.Graph, **traits: Any) -> None:
+        """Show the file or the graph `source`."""
+        super().__init__(**traits)
+        self.layout.width = "100%"  # else a Box gives it the width of an empty frame
+        self._name = "graph" if isinstance(source, graphs.Graph) else Path(source).name
+        self._graph = source if isinstance(source, graphs.Graph) else graphs.load(source)
+        self.on_msg(self._answer)
+
+    def _answer(self, _: object, message: dict[str, Any], __: object) -> None:
+        if message.get("type") == "hello":
+            send(self, payload(self._graph, self._name), str(message.get("have", "")))
+
+
+def send(widget: anywidget.AnyWidget, packed: Payload, have: str = "") -> None:
+    """Send a graph to the views of `widget`; the viewer goes along unless they `have` it."""
+    viewer = b"" if have and have == packed.facts["key"] else packed.viewer
+    widget.send({"type": "graph", "facts": packed.facts}, buffers=[packed.model, packed.docs, viewer])
