@@ -18,7 +18,7 @@ from onnx_debug.renderers.tables import comparisons, steps, table, tensors
 from onnx_debug.renderers.words import (
     ALL_STAGES,
     PROOFS,
-    Cells,
+    CellName,
     effort,
     guilty_lines,
     headline,
@@ -55,17 +55,17 @@ def page(d: Diagnosis, *, read: ReadLines = read_lines) -> str:
     return f"<!doctype html>\n{tag('html', head, body, lang='en')}\n"
 
 
-def fragment(d: Diagnosis, *, read: ReadLines = read_lines, cells: Cells | None = None) -> str:
+def fragment(d: Diagnosis, *, read: ReadLines = read_lines, cell_name: CellName | None = None) -> str:
     """The diagnosis as one element with its own style, for the output of a notebook cell.
 
     Args:
         d: what was found.
         read: gives the lines of a source file.
-        cells: file names of notebook cells, and what to call them ("In[5]").
+        cell_name: what to call a file that is a notebook cell ("Cell In[5]"); None for any other file.
     """
 
     def where(source: Source) -> str:
-        return place(source, cells)
+        return place(source, cell_name)
 
     report = (_verdict(d), _stages(d), _culprits(d, where, read), _proof(d), _next(d), _fixes(d), _notes(d), _folded(d))
     return tag("section", tag("style", Markup(_style())), report, class_="onnx-debug")

@@ -9,7 +9,7 @@ from onnx_debug.diagnosis import Culprit, Diagnosis
 from onnx_debug.outcome import Source
 from onnx_debug.renderers.reasons import clue_of, first_line, shorten, why
 from onnx_debug.renderers.words import (
-    Cells,
+    CellName,
     culprit_title,
     effort,
     guilty_lines,
@@ -28,32 +28,32 @@ _LISTED = 4  # culprits that get a line of their own
 _WIDTH = 170
 
 
-def render(d: Diagnosis, cells: Cells | None = None) -> str:
+def render(d: Diagnosis, cell_name: CellName | None = None) -> str:
     """The diagnosis as text.
 
     Args:
         d: what was found.
-        cells: file names of notebook cells, and what to call them ("In[5]").
+        cell_name: what to call a file that is a notebook cell ("Cell In[5]"); None for any other file.
     """
     mark = "✓" if d.ok else "■" if d.failure is None else "✗"
-    body = [*_body(d, cells or {}), *_proof(d)]
+    body = [*_body(d, cell_name), *_proof(d)]
     end = _ending(d)
     body = [shorten(line, _WIDTH) for line in body[: MOST_LINES - 1 - len(end)]]
     return "\n".join([f"{mark} {headline(d)}", *body, *end])
 
 
-def _body(d: Diagnosis, cells: Cells) -> Iterator[str]:
+def _body(d: Diagnosis, cell_name: CellName | None) -> Iterator[str]:
     if d.failure is None:
         yield from _exported(d)
     elif d.request:
         yield from _message(d, d.failure.message)
     elif len(d.culprits) == 1:
-        yield from _rows(_facts(d.culprits[0], cells))
+        yield from _rows(_facts(d.culprits[0], cell_name))
     elif d.culprits:
-        yield from _several(d, cells)
+        yield from _several(d, cell_name)
     else:
         clue = clue_of(d.failure, "")
-        yield from _rows(_lines((clue.source, *clue.below) if clue and clue.source else (), cells))
+        yield from _rows(_lines((clue.source, *clue.below) if clue and clue.source else (), cell_name))
         yield from _message(d, d.failure.message)
 
 
@@ -73,9 +73,9 @@ def _exported(d: Diagnosis) -> Iterator[str]:
         yield f"  The model: {d.onnx_path}"
 
 
-def _facts(culprit: Culprit, cells: Cells) -> list[tuple[str, str]]:
+def _facts(culprit: Culprit, cell_name: CellName | None) -> list[tuple[str, str]]:
     """Label and value of what is known of one culprit."""
-    rows = _lines(guilty_lines(culprit), cells)
+    rows = _lines(guilty_lines(culprit), cell_name)
     if culprit.inputs:
         rows.append(("inputs", ", ".join(tensor(info) for info in culprit.inputs)))
     if culprit.aliases:
@@ -83,10 +83,10 @@ def _facts(culprit: Culprit, cells: Cells) -> list[tuple[str, str]]:
     return rows
 
 
-def _lines(sources: tuple[Source, ...], cells: Cells) -> list[tuple[str, str]]:
+def _lines(sources: tuple[Source, ...], cell_name: CellName | None) -> list[tuple[str, str]]:
     """The guilty line, and the deepest line it leads to."""
     ends = dict.fromkeys((*sources[:1], *sources[-1:]))
-    return [(place(source, cells), source.text) for source in ends]
+    return [(place(source, cell_name), source.text) for source in ends]
 
 
 def _rows(rows: list[tuple[str, str]], indent: str = "  ") -> Iterator[str]:
@@ -95,7 +95,7 @@ def _rows(rows: list[tuple[str, str]], indent: str = "  ") -> Iterator[str]:
         yield f"{indent}{label:<{width}}  {value}".rstrip()
 
 
-def _several(d: Diagnosis, cells: Cells) -> Iterator[str]:
+def _several(d: Diagnosis, cell_name: CellName | None) -> Iterator[str]:
     """The first culprit in full, a few in one line each, the rest counted by class."""
     listed = d.culprits[:_LISTED] if len(d.culprits) > _LISTED + 1 else d.culprits
     names = [module_name(culprit.fqn, d.model_class) for culprit in listed]
@@ -104,9 +104,9 @@ def _several(d: Diagnosis, cells: Cells) -> Iterator[str]:
         line = f"  {rank}  {name:<{wide}}  {culprit.class_name:<{wider}}  {why(culprit)}"
         if rank == 1:
             yield line
-            yield from _rows(_facts(culprit, cells), "     ")
+            yield from _rows(_facts(culprit, cell_name), "     ")
         else:
-            yield line + "".join(f"   {place(source, cells)}" for source in guilty_lines(culprit)[:1])
+            yield line + "".join(f"   {place(source, cell_name)}" for source in guilty_lines(culprit)[:1])
     yield from _rest(d.culprits[len(listed) :])
 
 

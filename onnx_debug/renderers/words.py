@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 from onnx_debug.diagnosis import Culprit, Diagnosis, ModuleInfo, ProofKind, TensorInfo
@@ -18,7 +18,7 @@ PROOFS = {
     ProofKind.UNPROVEN: "not proven",
 }
 _NO_LAYER = (Stage.EAGER, Stage.OPTIONS)  # stages where no layer is looked for
-Cells = Mapping[str, str]
+CellName = Callable[[str], str | None]
 
 
 def plural(count: int, noun: str) -> str:
@@ -69,14 +69,14 @@ def _own_words(failure: Failure) -> str:
     return reason(failure) if failure.mode is not Mode.ERROR else f"{failure.exception_type}: {first_line(failure.message)}"
 
 
-def place(source: Source, cells: Cells | None = None) -> str:
+def place(source: Source, cell_name: CellName | None = None) -> str:
     """`model.py:17`, `transformers/models/t5/modeling_t5.py:331`, `Cell In[5]:3`: as short as stays unambiguous."""
-    return f"{_file(source.file, cells or {})}:{source.line}"
+    return f"{_file(source.file, cell_name)}:{source.line}"
 
 
-def _file(name: str, cells: Cells) -> str:
-    if name in cells:
-        return f"Cell {cells[name]}"
+def _file(name: str, cell_name: CellName | None) -> str:
+    if cell_name and (cell := cell_name(name)):
+        return cell
     path = Path(name)
     if "ipykernel_" in path.parent.name or name.startswith("<ipython-input"):
         return "notebook cell"

@@ -1,0 +1,146 @@
+"""`%%onnx_export` and `%onnx_postmortem`: find the case in the notebook, hand it to `diagnose`, show the answer."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from IPython.core.error import UsageError
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_var_expand
+from IPython.core.magic_arguments import argument, magic_arguments, parse_argstring
+from IPython.display import display
+
+from onnx_debug import cells
+from onnx_debug.arguments import OPTIONS, to_keywords
+from onnx_debug.diagnosis import Diagnosis
+from onnx_debug.errors import CaseError
+from onnx_debug.interception import ExportFailedError, Interception, failed_call
+from onnx_debug.progress import Progress, terminal_writer
+from onnx_debug.renderers import html, text
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+_NO_CASE = "nothing to export: the cell neither calls torch.onnx.export(...) nor ends with `model, args` or `model, args, kwargs`"
+_NO_CALL = "the last error did not pass through torch.onnx.export; run the cell that fails first, then %onnx_postmortem"
+
+
+def _options(function: _Function) -> _Function:
+    for flags, settings in reversed(OPTIONS):
+        function = argument(*flags, **settings)(function)
+    return function
+
+
+@magics_class
+class OnnxDebugMagics(Magics):
+    """The magics of onnx_debug."""
+
+    shell: InteractiveShell
+
+    @magic_arguments()
+    @_options
+    @no_var_expand
+    @cell_magic
+    def onnx_export(self, line: str, cell: str) -> Diagnosis | None:
+        """Export a model to ONNX; when that fails, name the layers that block it, and prove it.
+
+        Put it on top of the cell that calls `torch.onnx.export(...)`: the call is caught and its arguments are used as they are. Or let the
+        cell end with `model, args` or `model, args, kwargs`.
+
+        Returns the `Diagnosis`, which displays itself; keep it with `d = _`. When everything passes, the cell's own call returns a usable
+        `ONNXProgram` and writes its file. Options given here go before those of the call.
+        """
+        __tracebackhide__ = True
+        options = parse_argstring(self.onnx_export, line)
+        caught = Interception(lambda **arguments: self._diagnose(options, **arguments), self.shell.user_ns)
+        value = self._run(cell, caught)
+        if caught.diagnosis is None:
+            return self._diagnose(options, **_case(value))
+        if value is not None and value is not caught.returned:
+            display(value)
+        return caught.diagnosis
+
+    @magic_arguments()
+    @_options
+    @no_var_expand
+    @line_magic
+    def onnx_postmortem(self, line: str) -> Diagnosis:
+        """Diagnose the `torch.onnx.export(...)` call that has just failed, like `%debug`: no cell needs to be run again.
+
+        Returns the `Diagnosis`, which displays itself.
+        """
+        options = parse_argstring(self.onnx_postmortem, line)
+        arguments = failed_call(getattr(sys, "last_value", None))
+        if arguments is None:
+            raise UsageError(_NO_CALL)
+        return self._diagnose(options, **arguments)
+
+    def _run(self, cell: str, caught: Interception) -> Any:
+        __tracebackhide__ = True
+        try:
+            with caught.active():
+                return cells.run(self.shell, cell)
+        except ExportFailedError:
+            return None
+        except NameError as error:
+            line = cells.raised_at_top(error)
+            if line is None:
+                raise
+            raise UsageError(f"line {line} of the cell: {error}") from None
+
+    def _diagnose(self, options: argparse.Namespace, **arguments: Any) -> Diagnosis:
+        from onnx_debug.session import diagnose
+
+        progress = Progress(_discard if options.quiet else self._writer())
+        try:
+            diagnosis = diagnose(on_event=progress, **{**arguments, **to_keywords(options)})
+        except CaseError as error:
+            raise UsageError(str(error)) from None
+        finally:
+            progress.clear()
+        if options.log:
+            print(diagnosis.log)  # noqa: T201 - what was asked for
+        return diagnosis
+
+    def _writer(self) -> Callable[[str], None]:
+        return _notebook_writer() if hasattr(self.shell, "kernel") else terminal_writer()
+
+
+def _case(value: Any) -> dict[str, Any]:
+    """The case that a cell's last expression stands for."""
+    if not isinstance(value, tuple) or len(value) not in (2, 3):
+        raise UsageError(_NO_CASE)
+    return dict(zip(("model", "args", "kwargs"), value, strict=False))
+
+
+def _discard(line: str) -> None:
+    """Show nothing."""
+
+
+def _notebook_writer() -> Callable[[str], None]:
+    """One output that is updated in place."""
+    shown: list[Any] = []
+
+    def write(line: str) -> None:
+        bundle = {"text/plain": line}
+        if shown:
+            shown[0].update(bundle, raw=True)
+        elif line:
+            shown.append(display(bundle, raw=True, display_id=True))
+
+    return write
+
+
+def register(shell: InteractiveShell) -> None:
+    """Add the magics to this shell, and teach it to show a `Diagnosis`."""
+    shell.register_magics(OnnxDebugMagics)
+
+    def cell_name(file: str) -> str | None:
+        known = shell.compile.format_code_name(file)
+        return " ".join(known) if known else None
+
+    def bundle(d: Diagnosis, **_: Any) -> dict[str, str]:
+        return {"text/plain": text.render(d, cell_name), "text/html": html.fragment(d, cell_name=cell_name)}
+
+    shell.display_formatter.mimebundle_formatter.for_type(Diagnosis, bundle)
