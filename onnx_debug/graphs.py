@@ -8,7 +8,7 @@ from __future__ import annotations
 import ast
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +30,7 @@ class Node:
         original: the name in the model file; empty when it has none.
         fqn: the module it comes from, "" for the whole model's own code; None when the exporter left no trace.
         placeholder: it stands for a whole module.
+        outputs: the values it makes.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Node:
     op: str
     fqn: str | None
     placeholder: bool = False
+    outputs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ def display(model: onnx.ModelProto, *, modules: Collection[str] = (), focus: str
     lighten(model)
     owners = node_modules(model.graph.node, originals, modules)
     nodes = [
-        Node(node.name, original, node.op_type, owners[node.name], node.domain == PLACEHOLDER_DOMAIN)
+        Node(node.name, original, node.op_type, owners[node.name], node.domain == PLACEHOLDER_DOMAIN, tuple(node.output))
         for node, original in zip(model.graph.node, originals, strict=True)
     ]
     if len(nodes) > limit:
@@ -270,10 +272,3 @@ class _LegacyNames:
                     return fqn
         last = parent.rpartition(".")[2]
         return parent.removesuffix(last) + scope if last and scope.startswith(last + ".") else f"{parent}.{scope}".strip(".")
-
-
-def marks_of(nodes: Iterable[Node], colours: Mapping[str, str]) -> dict[str, str]:
-    """Colour for each node whose module lies in `colours` (FQN to CSS colour); the innermost module wins."""
-    ranked = sorted(colours, key=len, reverse=True)
-    found = {node.name: next((colours[fqn] for fqn in ranked if within(node.fqn, fqn)), None) for node in nodes}
-    return {name: colour for name, colour in found.items() if colour is not None}

@@ -65,7 +65,7 @@ def bundle() -> Bundle:
     """
     root = package()
     page = _read(root / "index.html")
-    content = {
+    content: dict[str, Any] = {
         "version": version("netron"),
         "runtime": _read(STATIC / "runtime.js"),
         "boot": _read(STATIC / "boot.js"),
@@ -74,7 +74,7 @@ def bundle() -> Bundle:
         "body": _between(page[page.index("<body") :], ">", "</body>"),
     }
     data = gzip.compress(json.dumps(content).encode(), 9, mtime=0)
-    return Bundle(data, hashlib.sha256(data).hexdigest()[:16], content["version"])
+    return Bundle(data, hashlib.sha256(data).hexdigest()[:16], version("netron"))
 
 
 def package() -> Path:
@@ -139,7 +139,7 @@ def _all_docs() -> dict[tuple[str, str], list[dict[str, Any]]]:
 
 
 def _between(text: str, start: str, end: str) -> str:
-    before, found, rest = text.partition(start)
+    _, found, rest = text.partition(start)
     inner, closed, _ = rest.partition(end)
     if not found or not closed:
         raise NetronChangedError(f"netron {version('netron')}: index.html has no {start} … {end}")

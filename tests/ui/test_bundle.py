@@ -26,7 +26,9 @@ def test_the_viewer_is_small() -> None:
 
 
 def test_imports_and_exports_are_rewritten() -> None:
-    source = "import * as base from './base.js';\nconst m = {};\nconst f = () => import('./zip.js');\nexport const A = m;\nexport const { B, C } = m;"
+    source = "\n".join(
+        ("import * as base from './base.js';", "const f = () => import('./zip.js');", "export const A = m;", "export const { B, C } = m;")
+    )
     text = bundle.wrap("m", source)
     assert "const base = __req('base');" in text
     assert "__imp('zip')" in text

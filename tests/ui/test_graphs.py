@@ -104,9 +104,3 @@ def test_a_large_graph_without_focus_starts_at_its_beginning() -> None:
     graph = graphs.display(chain(5_000), limit=900)
     assert len(graph.nodes) == 306
     assert graph.nodes[0].name == "node0"
-
-
-def test_marks_prefer_the_innermost_module() -> None:
-    nodes = graphs.display(chain(12)).nodes
-    marks = graphs.marks_of(nodes, {"blocks": "grey", "blocks.1": "red"})
-    assert (marks["node0"], marks["node11"]) == ("grey", "red")

@@ -1,0 +1,214 @@
+"""A diagnosis in the words and rows the panel shows: plain data for the browser. Pure, but for reading source files.
+
+The sentences are those of the reports (`renderers.words`), so that text, report and panel never say different things.
+"""
+
+from __future__ import annotations
+
+import ast
+import math
+import textwrap
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from onnx_debug.diagnosis import Answer, Culprit, Diagnosis, ProofKind, Step, TensorInfo
+from onnx_debug.graphs import Graph
+from onnx_debug.outcome import Comparison, Failure, Mode, Source
+from onnx_debug.renderers import words
+from onnx_debug.renderers.reasons import first_line, why
+from onnx_debug.renderers.source import ReadLines, excerpt, read_lines
+
+_LONGEST_CLASS = 160  # lines; of a longer class only the method is shown
+_LONGEST_ERROR = 60_000  # characters
+_HEAT = ("#fdd49e", "#fdae6b", "#f16913", "#d94801", "#8c2d04")  # pale to dark, from 1e-6 to 1e-2 and more
+
+
+def view(d: Diagnosis, *, read: ReadLines = read_lines, cell_name: words.CellName | None = None) -> dict[str, Any]:
+    """Everything the panel shows of a diagnosis but the tree, the steps, the log and the graph."""
+    return {
+        "verdict": "good" if d.ok else "open" if d.failure is None else "bad",
+        "headline": words.headline(d),
+        "proven": words.proven(d),
+        "unproven": words.unproven(d),
+        "next": words.next_step(d),
+        "notes": list(d.notes),
+        "stages": stages(d),
+        "culprits": [_culprit(culprit, d.model_class, read, cell_name) for culprit in d.culprits],
+        "error": "" if d.culprits or d.failure is None else _error(d.failure),
+        "fixes": [_fix(fix.title, fix.explanation, fix.diff, fix.code, fix.max_abs_diff) for fix in d.fixes],
+        "comparisons": [_comparison(row) for row in d.comparisons],
+        "seconds": round(d.seconds, 1),
+        "trials": len(d.trials),
+        "modelClass": d.model_class,
+    }
+
+
+def stages(d: Diagnosis) -> list[dict[str, str]]:
+    """Every stage with its state: passed, failed, or ahead (not reached, or not known yet)."""
+    reached = words.ALL_STAGES.index(d.failure.stage) if d.failure else len(words.ALL_STAGES) if d.ok and d.trials else 0
+    state = ["passed" if index < reached else "ahead" for index in range(len(words.ALL_STAGES))]
+    if d.failure:
+        state[reached] = "failed"
+    return [{"name": stage.value, "state": state[index]} for index, stage in enumerate(words.ALL_STAGES)]
+
+
+def steps(trials: Iterable[Step], model_class: str) -> list[dict[str, Any]]:
+    """The history, readable: what was tried, why, and the answer."""
+    return [
+        {
+            "fqn": step.module,
+            "what": subject(step, model_class),
+            "why": step.why,
+            "answer": step.answer.value,
+            "said": _said(step),
+            "message": first_line(step.message, 300),
+            "seconds": round(step.seconds, 2),
+        }
+        for step in trials
+    ]
+
+
+def subject(step: Step, model_class: str) -> str:
+    """`blocks.3 alone`, `blocks.3 with its 2 children replaced`, `Net (the whole model) with blocks.3.extra replaced`."""
+    name = words.module_name(step.module, model_class)
+    if not step.stubs:
+        return f"{name} alone" if step.module else name
+    inside = [stub.removeprefix(step.module + ".") for stub in step.stubs]
+    if len(step.stubs) <= 2:
+        return f"{name} with {' and '.join(sorted(inside))} replaced"
+    return f"{name} with {len(step.stubs)} modules replaced"
+
+
+def class_source(source: Source, read: ReadLines = read_lines) -> list[tuple[int, str, bool]]:
+    """The class (or else the function) around a line: number, text, and whether it is the guilty one.
+
+    Only a few lines around it where the file is gone, has changed since, or is no Python.
+    """
+    lines = read(source.file)
+    if not 0 < source.line <= len(lines) or lines[source.line - 1].strip() != source.text.strip():
+        return excerpt(source, read)
+    try:
+        around = _enclosing(ast.parse("".join(lines)), source.line)
+    except (SyntaxError, ValueError):
+        around = None  # a cell with magics in it is no Python
+    if around is None:
+        return excerpt(source, read)
+    first, last = around
+    block = textwrap.dedent("".join(lines[first - 1 : last])).splitlines()
+    return [(number, text, number == source.line) for number, text in enumerate(block, first)]
+
+
+def heat(graph: Graph, errors: Mapping[str, float]) -> dict[str, str]:
+    """Node name to colour, for the nodes that make a value known to differ; `errors` is value name to largest difference."""
+    worst = {node.name: max((errors[value] for value in node.outputs if value in errors), default=0.0) for node in graph.nodes}
+    return {name: _colour(error) for name, error in worst.items() if error > 0 or math.isnan(error)}
+
+
+def errors_of(comparisons: Iterable[Comparison]) -> dict[str, float]:
+    """The largest difference of each output that differs, over all inputs; infinite when shape, dtype or NaN pattern differ."""
+    found: dict[str, float] = {}
+    for row in comparisons:
+        if row.problem:
+            error = row.max_abs_diff if row.mismatched and math.isfinite(row.max_abs_diff) else math.inf
+            found[row.output] = max(found.get(row.output, 0.0), error)
+    return found
+
+
+def _colour(error: float) -> str:
+    if not math.isfinite(error):
+        return _HEAT[-1]
+    return _HEAT[max(0, min(len(_HEAT) - 1, int(math.log10(error) + 7) - 1))]
+
+
+def _culprit(culprit: Culprit, model_class: str, read: ReadLines, cell_name: words.CellName | None) -> dict[str, Any]:
+    own, *below = words.guilty_lines(culprit) or (None,)
+    return {
+        "fqn": culprit.fqn,
+        "name": words.module_name(culprit.fqn, model_class),
+        "kind": culprit.class_name,
+        "aliases": list(culprit.aliases),
+        "why": why(culprit),
+        "stage": culprit.failure.stage.value,
+        "place": words.place(own, cell_name) if own else "",
+        "file": own.file if own else "",
+        "source": [list(line) for line in class_source(own, read)] if own else [],
+        "below": [{"place": words.place(line, cell_name), "text": line.text} for line in below],
+        "proof": _proof(culprit),
+        "call": culprit.call_index,
+        "inputs": [_tensor(info) for info in culprit.inputs],
+        "outputs": [_tensor(info) for info in culprit.outputs],
+        "error": _error(culprit.failure),
+    }
+
+
+def _proof(culprit: Culprit) -> list[dict[str, str]]:
+    """What was shown and what was not: sentence and answer (yes, no, open)."""
+    proof = culprit.proof
+    sentences = [(words.PROOFS[proof.kind], None if proof.kind is ProofKind.UNPROVEN else True)]
+    if proof.own_code_trial is not None:
+        sentences.append(("with its children replaced it still fails: its own code", proof.own_code_trial))
+    elif culprit.own_code:
+        sentences.append(("its own code", None))
+    if proof.necessary is not None:
+        sentences.append(("blocks the export by itself", proof.necessary))
+    facts = [{"text": text, "answer": {True: "yes", False: "no", None: "open"}[answer]} for text, answer in sentences]
+    return facts + ([{"text": first_line(proof.reason, 300), "answer": "open"}] if proof.reason else [])
+
+
+def _tensor(info: TensorInfo) -> dict[str, Any]:
+    symbolic = ", ".join(str(size) for size in info.symbolic_shape)
+    recorded = ", ".join(str(size) for size in info.shape)
+    return {
+        "name": info.name,
+        "dtype": info.dtype,
+        "shape": f"[{recorded}]",
+        "symbolic": f"[{symbolic}]" if info.symbolic_shape and symbolic != recorded else "",
+        "device": info.device,
+        "min": _number(info.min),
+        "max": _number(info.max),
+        "nan": info.nan_count,
+    }
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"
+
+
+def _error(failure: Failure) -> str:
+    """The error in full; of a very long one the beginning and, more telling, the end."""
+    text = failure.details or "\n".join(filter(None, (failure.exception_type, failure.message)))
+    half = _LONGEST_ERROR // 2
+    return text if len(text) <= _LONGEST_ERROR else f"{text[:half]}\n… {len(text) - 2 * half} characters left out …\n{text[-half:]}"
+
+
+def _said(step: Step) -> str:
+    if step.answer is not Answer.FAILED or step.stage is None:
+        return step.answer.value
+    how = {Mode.ERROR: "fails", Mode.CRASH: "crashes", Mode.TIMEOUT: "does not end", Mode.MEMORY: "needs too much memory"}
+    return f"{how[step.mode or Mode.ERROR]} at {step.stage}"
+
+
+def _fix(title: str, explanation: str, diff: str, code: str, max_abs_diff: float) -> dict[str, str]:
+    checked = f"checked: exports, runs, max diff {words.number(max_abs_diff)}"
+    return {"title": title, "explanation": explanation, "diff": diff, "code": code, "checked": checked}
+
+
+def _comparison(row: Comparison) -> dict[str, Any]:
+    return {
+        "input": row.input_index,
+        "output": row.output,
+        "problem": row.problem,
+        "abs": words.number(row.max_abs_diff),
+        "rel": words.number(row.max_rel_diff),
+        "share": f"{row.mismatched} of {row.total}" if row.total else "",
+    }
+
+
+def _enclosing(tree: ast.Module, line: int) -> tuple[int, int] | None:
+    """First and last line of the outermost class around `line` that is not too long, else of the innermost function."""
+    kinds = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    around = [node for node in ast.walk(tree) if isinstance(node, kinds) and node.lineno <= line <= (node.end_lineno or 0)]
+    spans = [(node.lineno, node.end_lineno or node.lineno, isinstance(node, ast.ClassDef)) for node in around]
+    short = [span for span in spans if span[1] - span[0] < _LONGEST_CLASS]
+    best = next((span for span in short if span[2]), short[-1] if short else None)
+    return best[:2] if best else None
