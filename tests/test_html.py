@@ -54,11 +54,9 @@ def test_page_is_well_formed_and_asks_for_nothing(name):
 
 
 def test_user_strings_are_escaped():
-    tensor = TensorInfo(EVIL, EVIL, (1,))
-    source = Source(EVIL, 1, EVIL, EVIL)
-    culprit = samples.culprit(
-        EVIL, EVIL, reason=EVIL, aliases=(EVIL,), inputs=(tensor,), source=source, failure=samples.failure(message=EVIL)
-    )
+    failure = samples.failure(message=EVIL, details=EVIL)
+    facts = {"inputs": (TensorInfo(EVIL, EVIL, (1,)),), "source": Source(EVIL, 1, EVIL, EVIL), "failure": failure}
+    culprit = samples.culprit(EVIL, EVIL, reason=EVIL, aliases=(EVIL,), **facts)
     d = samples.diagnosis(culprit, notes=(EVIL,), log=EVIL, versions={EVIL: EVIL}, fixes=(replace(samples.FIX, title=EVIL, diff=EVIL),))
     document = page(replace(d, model_class=EVIL, failure=failure))
     assert "<script" not in document

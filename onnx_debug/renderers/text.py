@@ -36,10 +36,10 @@ def render(d: Diagnosis, cell_name: CellName | None = None) -> str:
         cell_name: what to call a file that is a notebook cell ("Cell In[5]"); None for any other file.
     """
     mark = "✓" if d.ok else "■" if d.failure is None else "✗"
-    body = [*_body(d, cell_name), *_proof(d)]
+    body = [shorten(line, _WIDTH) for line in (*_body(d, cell_name), *_proof(d))]
     end = _ending(d)
-    body = [shorten(line, _WIDTH) for line in body[: MOST_LINES - 1 - len(end)]]
-    return "\n".join([f"{mark} {headline(d)}", *body, *end])
+    lines = [f"{mark} {headline(d)}", *body[: MOST_LINES - 1 - len(end)], *end]
+    return "\n".join(" ".join(line.splitlines()) for line in lines)
 
 
 def _body(d: Diagnosis, cell_name: CellName | None) -> Iterator[str]:

@@ -1,0 +1,41 @@
+"""Fixtures that several files share."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from onnx_debug import session
+from tests import samples
+
+
+@pytest.fixture(scope="session")
+def ipython():
+    from IPython.testing.globalipapp import start_ipython
+
+    return start_ipython()
+
+
+@pytest.fixture
+def shell(ipython):
+    """An IPython shell with the extension loaded and an empty namespace."""
+    ipython.run_line_magic("load_ext", "onnx_debug")
+    before = set(ipython.user_ns)
+    yield ipython
+    for name in set(ipython.user_ns) - before:  # %reset would also collect all of torch's garbage
+        del ipython.user_ns[name]
+
+
+@pytest.fixture
+def engine(monkeypatch):
+    """Stands in for the engine: notes what it was asked, answers with `engine.answer`."""
+    fake = SimpleNamespace(asked=[], answer=samples.exported())
+
+    def diagnose(model, args=(), kwargs=None, *, on_event=None, **rest):
+        fake.asked.append(SimpleNamespace(model=model, args=args, kwargs=kwargs, on_event=on_event, rest=rest))
+        return fake.answer
+
+    monkeypatch.setattr(session, "diagnose", diagnose)
+    monkeypatch.setattr(session, "onnx_program", lambda diagnosis: "the program", raising=False)
+    return fake

@@ -1,0 +1,43 @@
+"""What the package promises before anything is called."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import onnx_debug
+
+ROOT = Path(__file__).parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+PINS = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line)
+
+
+def test_importing_it_is_cheap():
+    loaded = "import sys, onnx_debug; print(sorted({'torch', 'IPython', 'onnx', 'ipywidgets', 'numpy'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("name", onnx_debug.__all__)
+def test_public_names_are_there(name):
+    assert getattr(onnx_debug, name).__module__.startswith("onnx_debug")
+    assert name in dir(onnx_debug)
+
+
+def test_unknown_names_are_refused():
+    with pytest.raises(AttributeError, match="has no attribute 'nope'"):
+        _ = onnx_debug.nope
+
+
+def test_versions_agree():
+    assert PROJECT["version"] == onnx_debug.__version__
+    assert PINS["torch"] == "2.13.0"
+
+
+def test_every_dependency_is_pinned_for_the_checks():
+    extras = PROJECT["optional-dependencies"]
+    wanted = [*PROJECT["dependencies"], *extras["demo"], *(name for name in extras["dev"] if not name.startswith("onnx-debug"))]
+    assert not [name for name in wanted if name.partition(">=")[0] not in PINS]

@@ -1,0 +1,43 @@
+"""One line while it searches."""
+
+from __future__ import annotations
+
+import io
+
+from onnx_debug.events import CulpritFound, Started, TrialStarted
+from onnx_debug.outcome import Trial
+from onnx_debug.progress import Progress, terminal_writer
+from tests import samples
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_says_what_is_tried_how_many_and_how_long():
+    lines, seconds = [], iter([0.0, 2.4])
+    progress = Progress(lines.append, clock=lambda: next(seconds))
+    progress(Started(103))
+    progress(CulpritFound(samples.culprit()))
+    progress(TrialStarted(4, Trial("blocks.3"), "does it fail alone?"))
+    progress.clear()
+    assert lines == [
+        "onnx_debug: recording 103 modules",
+        "onnx_debug: trial 4, 2 s · blocks.3: does it fail alone? · found blocks.7.extra",
+        "",
+    ]
+
+
+def test_a_terminal_keeps_one_line():
+    terminal = Terminal()
+    write = terminal_writer(terminal)
+    write("first")
+    write("")
+    assert terminal.getvalue() == "\r\x1b[Kfirst\r\x1b[K"
+
+
+def test_a_log_file_gets_nothing():
+    log = io.StringIO()
+    terminal_writer(log)("first")
+    assert not log.getvalue()
