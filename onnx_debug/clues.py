@@ -1,0 +1,251 @@
+"""From a failure to module paths and source lines: what the exporter's exceptions, graphs and warnings name by themselves."""
+
+from __future__ import annotations
+
+import inspect
+import linecache
+import re
+import traceback
+import types
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import onnx
+import torch
+from torch import fx, nn
+
+from onnx_debug import graphs, torch_internals
+from onnx_debug.outcome import Clue, ClueKind, Source
+from onnx_debug.recording import ModuleNames
+
+Frame = tuple[types.FrameType, int]
+
+_TORCH = re.compile(r"[/\\](torch|onnxscript|onnx_ir|onnx_debug|functorch)[/\\]")
+_CALL_PLUMBING = {"_call_impl", "_wrapped_call_impl", "__call__", "_slow_forward", "inner"}
+
+
+class Locator:
+    """Finds modules and lines for one exported module.
+
+    Args:
+        names: the modules, with paths in the whole model.
+        root: path of the exported module; the exporter's own paths start below it.
+        inner: the attribute under which a wrapper holds the exported module; empty without a wrapper.
+    """
+
+    def __init__(self, names: ModuleNames, root: str = "", inner: str = "") -> None:
+        self.names, self.root, self._inner = names, root, inner
+
+    def fqn(self, path: str) -> str | None:
+        """The path in the whole model for a path of the exporter ("L['self'].inner.attn@1"); None if there is no such module."""
+        plain = re.sub(r"@\d+", "", path.removeprefix("L['self']").removeprefix("."))
+        if self._inner:
+            plain = plain.removeprefix(self._inner).removeprefix(".")
+        full = ".".join(part for part in (self.root, plain) if part)
+        return self.names.canonical(full)
+
+    def own_line(self, fqn: str, lines: Iterable[tuple[str, int]]) -> Source | None:
+        """The deepest of `lines` (file, number; outermost first) that is the module's own code."""
+        codes = list(_codes(self.names.modules[fqn]))
+        found = [(file, line) for file, line in lines if any(code.co_filename == file and line in _line_range(code) for code in codes)]
+        return source_at(*found[-1]) if found else None
+
+
+def source_at(file: str, line: int, function: str = "") -> Source:
+    """A line of code, also of a notebook cell."""
+    return Source(file, line, linecache.getline(file, line).strip(), function)
+
+
+def exception_chain(error: BaseException) -> list[BaseException]:
+    """The exception and its causes, innermost cause first."""
+    chain: list[BaseException] = []
+    current: BaseException | None = error
+    while current is not None and current not in chain:
+        chain.append(current)
+        current = current.__cause__
+    return list(reversed(chain))
+
+
+def from_frames(frames: list[Frame], locator: Locator) -> Clue | None:
+    """The innermost module of the model among `frames` (outermost first), with the line of its own code."""
+    for position in range(len(frames) - 1, -1, -1):
+        frame, line = frames[position]
+        fqn = _module_of(frame, locator)
+        if fqn is None:
+            continue
+        below = [(inner.f_code.co_filename, number, inner.f_code.co_name) for inner, number in frames[position + 1 :]]
+        user = [source_at(*place) for place in below if not _TORCH.search(place[0])]
+        if frame.f_code.co_name in _CALL_PLUMBING:
+            # No forward of this module runs: what it called is a hook, the deepest user line below is to blame.
+            source = user[-1] if user else None
+            return Clue(fqn, ClueKind.FRAME, source)
+        return Clue(fqn, ClueKind.FRAME, source_at(frame.f_code.co_filename, line, frame.f_code.co_name), below=tuple(user))
+    return None
+
+
+def from_exception(error: BaseException, locator: Locator) -> list[Clue]:
+    """Clues of an exception: the graph node it names if it names one, else the innermost frame of the user's modules."""
+    found: list[Clue] = []
+    for link in exception_chain(error):
+        frames = list(traceback.walk_tb(link.__traceback__))
+        for clue in (_from_fx_frames(frames, locator), _from_torchscript_frames(frames, locator), from_frames(frames, locator)):
+            if clue is not None and clue not in found:
+                found.append(clue)
+    nodes = [clue for clue in found if clue.kind is ClueKind.NODE]
+    return nodes or found[:1] or _from_defined_at(error, locator)
+
+
+def _module_of(frame: types.FrameType, locator: Locator) -> str | None:
+    held = frame.f_locals.get("self")
+    return None if held is None else locator.names.fqn(held)
+
+
+def _from_fx_frames(frames: list[Frame], locator: Locator) -> Clue | None:
+    for frame, _ in reversed(frames):
+        for held in frame.f_locals.values():
+            if isinstance(held, fx.Node) and held.meta.get("nn_module_stack"):
+                return from_fx_node(held, locator)
+    return None
+
+
+def from_fx_node(node: fx.Node, locator: Locator, kind: ClueKind = ClueKind.NODE) -> Clue | None:
+    """The innermost module of a node's `nn_module_stack`, with the line of its `stack_trace`."""
+    stack = node.meta.get("nn_module_stack") or {}
+    for path, _ in reversed(list(stack.values())):
+        fqn = locator.fqn(path)
+        if fqn is not None:
+            lines = parse_stack_trace(node.meta.get("stack_trace") or "")
+            own = locator.own_line(fqn, lines)
+            fallback = [line for line in lines if not _TORCH.search(line[0])]
+            return Clue(fqn, kind, own or (source_at(*fallback[-1]) if fallback else None), op=operator_name(node.target))
+    return None
+
+
+def parse_stack_trace(text: str) -> list[tuple[str, int]]:
+    """(file, line) of each frame of a formatted stack, outermost first."""
+    return [(file, int(line)) for file, line in re.findall(r'File "([^"]+)", line (\d+)', text)]
+
+
+def operator_name(target: Any) -> str | None:
+    """`namespace::name.overload` of an FX target, or None for a Python function."""
+    schema = getattr(target, "_schema", None)
+    if schema is None:
+        return None
+    return f"{schema.name}.{schema.overload_name}" if schema.overload_name else str(schema.name)
+
+
+def untranslatable(program: Any, known: Any, locator: Locator) -> list[Clue]:
+    """Every operator of a decomposed program that has no ONNX translation: one clue for each module."""
+    found: dict[str, Clue] = {}
+    for graph_module in program.graph_module.modules():
+        for node in getattr(graph_module, "graph", fx.Graph()).nodes:
+            if node.op != "call_function" or operator_name(node.target) is None or known(node.target):
+                continue
+            if isinstance(node.target, torch._ops.OpOverload) and node.target.namespace == "onnx_symbolic":
+                continue
+            clue = from_fx_node(node, locator, ClueKind.SCAN)
+            if clue is not None:
+                found.setdefault(clue.fqn, clue)
+    return list(found.values())
+
+
+def drawing_random_numbers(program: Any, locator: Locator) -> list[Clue]:
+    """Every operator of a captured program that draws random numbers: one clue for each module."""
+    found: dict[str, Clue] = {}
+    for node in program.graph_module.graph.nodes:
+        if torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ()):
+            clue = from_fx_node(node, locator, ClueKind.RANDOM)
+            if clue is not None:
+                found.setdefault(clue.fqn, replace(clue, reason="draws random numbers"))
+    return list(found.values())
+
+
+def _from_torchscript_frames(frames: list[Frame], locator: Locator) -> Clue | None:
+    for frame, _ in reversed(frames):
+        for held in frame.f_locals.values():
+            node = torch_internals.torchscript_node(held)
+            if node is not None and node.scopeName():
+                return from_torchscript_node(node, locator)
+    return None
+
+
+def from_torchscript_node(node: Any, locator: Locator) -> Clue | None:
+    """The module of a legacy graph node's scope ("Net::/Block::blocks.0/BadQr::extra")."""
+    parts = [part.partition("::")[2] for part in node.scopeName().split("/")]
+    path = ".".join(part for part in parts if part)
+    fqn = locator.fqn(path)
+    if fqn is None:
+        return None
+    lines = [(file, int(line)) for file, line in re.findall(r"^(.+?)\((\d+)\):", node.sourceRange(), re.MULTILINE)]
+    own = locator.own_line(fqn, reversed(lines))
+    return Clue(fqn, ClueKind.NODE, own or (source_at(*lines[0]) if lines else None), op=node.kind())
+
+
+def _from_defined_at(error: BaseException, locator: Locator) -> list[Clue]:
+    """Errors of the legacy exporter's C++ passes carry the Python stack in their text ("Defined at: file(line): function")."""
+    for link in exception_chain(error):
+        lines = [(file.strip(), int(line)) for file, line in re.findall(r"^(.+?)\((\d+)\): ", str(link), re.MULTILINE)]
+        clues = from_lines(lines, locator, ClueKind.NODE)
+        if clues:
+            return clues
+    return []
+
+
+def from_lines(lines: Iterable[tuple[str, int]], locator: Locator, kind: ClueKind, reason: str = "") -> list[Clue]:
+    """All modules whose own code holds the first of `lines` (innermost first) that any module's code holds."""
+    for file, line in lines:
+        owners = [
+            fqn
+            for fqn in dict.fromkeys(names[0] for names in locator.names.names.values())
+            if any(code.co_filename == file and line in _line_range(code) for code in _codes(locator.names.modules[fqn]))
+        ]
+        if owners:
+            return [Clue(fqn, kind, source_at(file, line), reason=reason) for fqn in owners]
+    return []
+
+
+def from_tracer_warnings(warned: Iterable[Any], locator: Locator) -> list[Clue]:
+    """Where the legacy exporter froze a branch or a size into the graph."""
+    found: list[Clue] = []
+    for warning in warned:
+        if issubclass(warning.category, torch.jit.TracerWarning) and not _TORCH.search(warning.filename):
+            reason = str(warning.message).split(". ", 1)[0]
+            found.extend(from_lines([(warning.filename, warning.lineno)], locator, ClueKind.TRACER_WARNING, reason))
+    return found
+
+
+def from_onnx_nodes(nodes: Iterable[onnx.NodeProto], locator: Locator) -> list[Clue]:
+    """The modules of graph nodes, by the metadata or the names that the exporter gave them."""
+    found: dict[str, Clue] = {}
+    for node in nodes:
+        path = graphs.node_modules([node], [node.name], modules=list(locator.names.modules))[node.name]
+        fqn = None if path is None else locator.fqn(path)
+        if fqn is not None:
+            stack = next((entry.value for entry in node.metadata_props if entry.key == "pkg.torch.onnx.stack_trace"), "")
+            found.setdefault(fqn, Clue(fqn, ClueKind.RUNTIME_NODE, locator.own_line(fqn, parse_stack_trace(stack)), op=node.op_type))
+    return list(found.values())
+
+
+def _codes(module: nn.Module) -> Iterator[types.CodeType]:
+    """The code of all functions that the module's class defines, nested ones included."""
+    for kind in type(module).__mro__:
+        if kind is nn.Module:
+            return
+        for member in vars(kind).values():
+            function = inspect.unwrap(member) if callable(member) else getattr(member, "fget", None)
+            code = getattr(function, "__code__", None)
+            if isinstance(code, types.CodeType):
+                yield from _nested(code)
+
+
+def _nested(code: types.CodeType) -> Iterator[types.CodeType]:
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from _nested(constant)
+
+
+def _line_range(code: types.CodeType) -> range:
+    lines = [line for _, _, line in code.co_lines() if line]
+    return range(min(lines, default=0), max(lines, default=-1) + 1)

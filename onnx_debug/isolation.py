@@ -1,0 +1,246 @@
+"""Trials in processes of their own: a fork server, one recorder for each set of inputs, one process for each trial.
+
+    the user's process ──► fork server (clean, warm) ──► recorder: runs the model, keeps what its modules got and gave
+                                                    └──► trial: changes its copy of the model and exports it
+
+All are forks of the user's process, so models and operators that exist only there are at hand, and nothing has to be copied or pickled. Every
+recorder and every trial starts from the clean state of the fork server.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import io
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import replace
+from multiprocessing.connection import Connection, Pipe
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from onnx_debug import clues, torch_internals, watching
+from onnx_debug.case import Case
+from onnx_debug.errors import IsolationError
+from onnx_debug.outcome import Clue, Failure, Outcome, Trial
+from onnx_debug.processes import Child, fork
+from onnx_debug.recording import ModuleNames, Recording
+from onnx_debug.trial import Answer, Bench, run_trial
+from onnx_debug.workshop import Board, EagerReport, describe, first_wrong_module, random_modules, reread_request, run_eager
+
+Described = tuple[tuple[Any, ...], tuple[Any, ...]]
+
+
+class ForkedLab:
+    """The user's side: asks the fork server, one question at a time.
+
+    Args:
+        case: the export to work on.
+        memory_limit: bytes that one trial may take beyond the model; None: no limit.
+    """
+
+    def __init__(self, case: Case, *, memory_limit: int | None = None) -> None:
+        self.directory = Path(tempfile.mkdtemp(prefix="onnx_debug_"))
+        self._server = fork(lambda connection: _serve(case, self.directory, memory_limit, connection), self.directory / "server.log")
+
+    def eager(self, timeout: float) -> EagerReport:
+        """Run the model on the given inputs."""
+        found: EagerReport = self._ask("eager", timeout)
+        return found
+
+    def run(self, trial: Trial, timeout: float, *, require_dynamic: bool = False) -> Outcome:
+        """Answer one trial."""
+        found: Outcome = self._ask("trial", trial, timeout, require_dynamic)
+        return found
+
+    def explain_numbers(self, outcome: Outcome, timeout: float) -> tuple[Clue, ...]:
+        """Clues to where wrong numbers come from."""
+        found: tuple[Clue, ...] = self._ask("explain_numbers", outcome, timeout)
+        return found
+
+    def describe(self, fqn: str, call: int) -> Described:
+        """The tensors of a recorded call."""
+        found: Described = self._ask("describe", fqn, call)
+        return found
+
+    def correct_options(self, timeout: float) -> tuple[tuple[str, ...], str, Outcome | None]:
+        """What is wrong with the request; the call that was meant, spelled out; and its trial."""
+        found: tuple[tuple[str, ...], str, Outcome | None] = self._ask("correct_options", timeout)
+        return found
+
+    def close(self, *, keep_files: bool = False) -> None:
+        """End all processes."""
+        self._server.end()
+        if not keep_files:
+            shutil.rmtree(self.directory, ignore_errors=True)
+
+    def _ask(self, name: str, *arguments: Any) -> Any:
+        try:
+            self._server.connection.send((name, arguments))
+            answer, problem = self._server.connection.recv()
+        except (EOFError, OSError) as error:
+            raise IsolationError(f"the process that runs the trials died ({self._server.verdict()})") from error
+        if problem:
+            raise IsolationError(problem)
+        return answer
+
+
+def _serve(case: Case, directory: Path, memory_limit: int | None, connection: Connection) -> None:
+    """The fork server's life: answer questions until the user's process closes the connection or dies."""
+    torch.set_num_threads(1)  # thread pools do not survive a fork
+    server = _Server(case, directory, memory_limit, connection)
+    gc.freeze()
+    with contextlib.suppress(EOFError, OSError):
+        while True:
+            name, arguments = connection.recv()
+            try:
+                connection.send((getattr(server, name)(*arguments), ""))
+            except (EOFError, OSError):
+                raise
+            except Exception:  # noqa: BLE001 - our own mistake: the user's side shows it
+                connection.send((None, traceback.format_exc()))
+    server.end()
+
+
+class _Server:
+    def __init__(self, case: Case, directory: Path, memory_limit: int | None, user: Connection) -> None:
+        self._case, self._directory, self._memory_limit, self._user = case, directory, memory_limit, user
+        self._names = ModuleNames(case.model)
+        self._board = Board()
+        self._recorders: dict[int, Child] = {}
+        self._count = 0
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            torch_internals.warm_up(dynamo=case.dynamo)
+
+    def eager(self, timeout: float) -> EagerReport:
+        child, report = self._record(0, timeout)
+        del child
+        return report
+
+    def trial(self, trial: Trial, timeout: float, require_dynamic: bool, case: Case | None = None) -> Outcome:  # noqa: FBT001 - a wire call
+        start = time.perf_counter()
+        recordings = self._recordings({"", trial.module, *trial.stubs}, timeout)
+        self._count += 1
+        directory = self._directory / str(self._count)
+        directory.mkdir()
+
+        def work(connection: Connection) -> None:
+            watching.arm(directory)
+            bench = Bench(case or self._case, self._names, recordings, self._board.traced, directory, require_dynamic, watch.progress)
+            connection.send(run_trial(bench, trial))
+
+        with watching.Watch(directory) as watch:
+            child = fork(work, directory / "output.log")
+            answer = watch.wait(child, timeout, self._memory_limit, abandoned=self._user)
+            if isinstance(answer, Answer):
+                if not trial.module:
+                    self._board.merge(trial, answer.traced)
+                outcome = answer.outcome
+            else:
+                outcome = Outcome(self._death(answer, watch, trial.module))
+        printed = (directory / "output.log").read_text(errors="replace")
+        return replace(outcome, log=outcome.log + printed[-100_000:], seconds=time.perf_counter() - start)
+
+    def explain_numbers(self, outcome: Outcome, timeout: float) -> tuple[Clue, ...]:
+        first = next((row.input_index for row in outcome.comparisons if row.problem), 0)
+        recorder = self._recorders.get(first)
+        found = self._random(timeout)
+        if found or outcome.onnx_path is None or recorder is None:
+            return tuple(found)
+        recorder.connection.send(("first_wrong_module", outcome.onnx_path, first))
+        answer = watching.receive(recorder, timeout)
+        return tuple(answer) if isinstance(answer, list) else ()
+
+    def describe(self, fqn: str, call: int) -> Described:
+        recorder = self._recorders[0]
+        recorder.connection.send(("describe", self._board.traced, fqn, call))
+        answer = watching.receive(recorder, 60.0)
+        return answer if isinstance(answer, tuple) else ((), ())
+
+    def correct_options(self, timeout: float) -> tuple[tuple[str, ...], str, Outcome | None]:
+        problems, better, call = reread_request(self._case)
+        outcome = None if better is None else self.trial(Trial(""), timeout, require_dynamic=False, case=better)
+        return problems, call, outcome
+
+    def end(self) -> None:
+        for recorder in self._recorders.values():
+            recorder.end()
+
+    def _random(self, timeout: float) -> list[Clue]:
+        """Run eager once more with another seed: a module that answers otherwise is random by design."""
+        digests = []
+        for seed in (1, 2):
+            child, report = self._start_recorder(0, timeout, seed=seed)
+            if report.outcome.failure is None:
+                child.connection.send(("digests",))
+                answer = watching.receive(child, timeout)
+                digests.append(answer if isinstance(answer, list) else [])
+            child.end()
+        return random_modules(*digests) if len(digests) == 2 else []  # noqa: PLR2004 - both runs ended
+
+    def _recordings(self, fqns: set[str], timeout: float) -> dict[int, Recording]:
+        found = {}
+        for index in range(len(self._case.inputs)):
+            child, report = self._record(index, timeout)
+            if index and report.outcome.failure is not None:
+                continue  # eager rejects these inputs: there is nothing to compare with
+            child.connection.send(("slim", fqns))
+            answer = watching.receive(child, timeout)
+            if isinstance(answer, bytes):
+                found[index] = torch.load(io.BytesIO(answer), weights_only=False)
+        return found
+
+    def _record(self, index: int, timeout: float) -> tuple[Child, EagerReport]:
+        if index not in self._recorders:
+            child, report = self._start_recorder(index, timeout)
+            self._recorders[index] = child
+            self._reports = {**getattr(self, "_reports", {}), index: report}
+        return self._recorders[index], self._reports[index]
+
+    def _start_recorder(self, index: int, timeout: float, seed: int | None = None) -> tuple[Child, EagerReport]:
+        directory = Path(tempfile.mkdtemp(dir=self._directory))
+        with watching.Watch(directory) as watch:
+            progress = watch.progress
+
+            def work(connection: Connection) -> None:
+                watching.arm(directory)
+                run = run_eager(self._case, index, progress, seed=seed)
+                connection.send(run.report())
+                _hand_over(run, self._case, connection)
+
+            child = fork(work, directory / "output.log")
+            answer = watch.wait(child, timeout, self._memory_limit, abandoned=self._user, keep=True)
+            report = answer if isinstance(answer, EagerReport) else EagerReport(Outcome(self._death(answer, watch, "")))
+        return child, report
+
+    def _death(self, death: Any, watch: watching.Watch, root: str) -> Failure:
+        locator = clues.Locator(self._names, root)
+        return watching.failure_of(death, watch, locator)
+
+
+def _hand_over(run: Any, case: Case, connection: Connection) -> None:
+    """The recorder's life after the run: hand over what is asked for."""
+    with contextlib.suppress(EOFError, OSError):
+        while True:
+            name, *arguments = connection.recv()
+            answer: Any = None
+            if name == "slim":
+                buffer = io.BytesIO()
+                torch.save(run.slim(*arguments), buffer)
+                answer = buffer.getvalue()
+            elif name == "describe":
+                answer = describe(run, *arguments)
+            elif name == "digests":
+                answer = run.digests()
+            elif name == "first_wrong_module":
+                path, index = arguments
+                answer = first_wrong_module(case, run, Path(path), index, clues.Locator(run.names))
+            connection.send(answer)

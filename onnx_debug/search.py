@@ -1,0 +1,413 @@
+"""The search for every module that blocks an export: guess from clues, prove by trials, fall back to bisection. No torch.
+
+A generator: it yields questions, is sent outcomes, and returns its findings. Who runs the trials, shows progress, steps or stops is no concern
+of the search.
+
+A trial has three answers. One that failed alike counts against a module, one that passed for it, and one that is unresolved, or that failed
+in another way, for neither: it is never taken for a passing or a failing one (delta debugging's third answer).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+from onnx_debug.diagnosis import Proof, ProofKind
+from onnx_debug.outcome import Clue, ClueKind, Failure, Outcome, Stage, Trial
+from onnx_debug.tree import Tree
+
+NECESSITY_LIMIT = 4  # above this many culprits one trial each would double the cost of a diagnosis
+
+
+@dataclass(frozen=True)
+class Question:
+    """A trial, and in plain words why it is asked."""
+
+    trial: Trial
+    why: str
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A module that is to blame: what the search knows of a culprit."""
+
+    fqn: str
+    own_code: bool
+    proof: Proof
+    failure: Failure
+    call: int = 0
+    clue: Clue | None = None
+
+
+@dataclass
+class Findings:
+    """What the search found, also when it was stopped before its end.
+
+    Attributes:
+        whole: the outcome of the whole model.
+        request_at_fault: with nothing asked of borders and versions the model does not fail so: no module is to blame.
+        sufficient: with all culprits replaced the rest passes every stage; None: not asked or undecidable.
+        rest: how the rest fails when it does.
+    """
+
+    whole: Outcome | None = None
+    culprits: list[Finding] = field(default_factory=list)
+    request_at_fault: bool = False
+    sufficient: bool | None = None
+    rest: Failure | None = None
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The culprits' paths."""
+        return frozenset(finding.fqn for finding in self.culprits)
+
+
+Ask = Generator[Question, Outcome, Outcome]
+Steps = Generator[Question, Outcome, None]
+Proving = Generator[Question, Outcome, Finding | None]
+
+
+def alike(one: Failure | None, other: Failure | None) -> bool:
+    """Whether two failures have one cause, as far as their kind tells."""
+    if one is None or other is None:
+        return False
+    if one.signature == other.signature:
+        return True
+    # A size that was fixed shows as a refusal to run in the model and as a wrong shape in the module, or the other way round.
+    late = {Stage.RUN, Stage.COMPARE}
+    return {one.stage, other.stage} <= late and all(_first_kind(failure) is ClueKind.SPECIALIZATION for failure in (one, other))
+
+
+def _first_kind(failure: Failure) -> ClueKind | None:
+    return failure.clues[0].kind if failure.clues else None
+
+
+class Search:
+    """One search. `findings` is up to date at every yield, so a stopped search keeps what it found."""
+
+    def __init__(self, tree: Tree) -> None:
+        self.findings = Findings()
+        self._tree = tree
+        self._answers: dict[Trial, Outcome] = {}
+        self._refuted: set[str] = set()
+
+    def run(self) -> Steps:
+        """Ask until the culprits are known."""
+        whole = yield from self._ask(Trial(""), "export the whole model")
+        self.findings.whole = whole
+        if whole.failure is None or whole.failure.stage in (Stage.EAGER, Stage.OPTIONS):
+            self.findings.request_at_fault = whole.failure is not None and whole.failure.stage is Stage.OPTIONS
+            return
+        outcome = whole
+        while outcome.failure is not None:
+            before = self.findings.names
+            yield from self._find(outcome)
+            if self.findings.request_at_fault or self.findings.names == before:
+                break
+            if "" in self.findings.names:
+                yield from self._look_below_the_root()
+                break
+            outcome = yield from self._ask(Trial("", stubs=self.findings.names), _replaced("check the rest of the model", self.findings.names))
+        self._conclude(outcome)
+        yield from self._prove_necessity()
+
+    def _ask(self, trial: Trial, why: str) -> Ask:
+        """Yield a question once; a repeated one is answered from memory."""
+        if trial not in self._answers:
+            self._answers[trial] = yield Question(trial, why)
+        return self._answers[trial]
+
+    def _conclude(self, outcome: Outcome) -> None:
+        """What is left when all culprits are replaced."""
+        culprits = self.findings.names
+        if not culprits or "" in culprits:
+            return
+        last = self._answers.get(Trial("", stubs=culprits), outcome)
+        self.findings.sufficient = None if last.unresolved else last.ok
+        self.findings.rest = last.failure
+
+    # --- one round: the culprits that one failure leads to
+
+    def _find(self, outcome: Outcome) -> Steps:
+        failure = outcome.failure
+        assert failure is not None  # noqa: S101 - the caller looked
+        clues = list(failure.clues) or [hint for hint in outcome.hints if hint.kind is ClueKind.SPECIALIZATION]
+        found = yield from self._prove_first(clues, failure)
+        if found is not None:
+            yield from self._prove_scanned(outcome, failure)
+            yield from self._sweep_class(found)
+            return
+        if not self.findings.culprits and (yield from self._request_is_at_fault(failure)):
+            self.findings.request_at_fault = True
+            return
+        if self._is_artefact(failure):
+            return
+        found = yield from self._bisect("", failure, self.findings.names)
+        if found is None and clues and not self.findings.culprits:
+            found = self._unproven(clues[0], failure)
+        if found is not None:
+            self._add(found)
+            yield from self._sweep_class(found)
+
+    def _prove_first(self, clues: Sequence[Clue], failure: Failure) -> Proving:
+        for clue in clues:
+            found = yield from self._prove(clue, failure)
+            if found is not None:
+                self._add(found)
+                return found
+        return None
+
+    def _prove_scanned(self, outcome: Outcome, failure: Failure) -> Steps:
+        """One pass over the graph names every operator without translation: prove them all before the next whole trial."""
+        for clue in outcome.hints:
+            if clue.kind is ClueKind.SCAN and self._known(clue.fqn) not in self.findings.names:
+                scanned = replace(failure, op=clue.op, signature=f"{Stage.TRANSLATE}/error/{failure.exception_type}/{clue.op}", clues=(clue,))
+                found = yield from self._prove(clue, scanned)
+                if found is not None:
+                    self._add(found)
+
+    def _sweep_class(self, found: Finding) -> Steps:
+        """From the second culprit of one class on, ask all other instances at once; they inherit what is known of the class."""
+        name = self._tree.modules[found.fqn].class_name
+        twins = [finding for finding in self.findings.culprits if self._tree.modules[finding.fqn].class_name == name]
+        if len(twins) < 2 or found.fqn == "":  # noqa: PLR2004
+            return
+        for fqn in self._tree.same_class(found.fqn):
+            if fqn in self.findings.names or fqn in self._refuted:
+                continue
+            outcome = yield from self._ask(Trial(fqn), f"another {name}: does it fail alone too?")
+            if outcome.failure is not None and alike(outcome.failure, found.failure):
+                clue = next((clue for clue in outcome.failure.clues if self._known(clue.fqn) == fqn), found.clue)
+                self._add(replace(found, fqn=fqn, proof=Proof(ProofKind.ALONE, found.proof.own_code_trial), failure=outcome.failure, clue=clue, call=0))
+            else:
+                self._refuted.add(fqn)
+
+    def _request_is_at_fault(self, failure: Failure) -> Generator[Question, Outcome, bool]:
+        """Does the model fail so when nothing is asked of its borders and versions?"""
+        if any(clue.kind is ClueKind.SPECIALIZATION for clue in failure.clues):
+            return False  # a conflict about a dynamic size also goes away, but a module fixes that size
+        outcome = yield from self._ask(Trial("", minimal_options=True), "export the whole model with default options: is the request itself at fault?")
+        return not outcome.unresolved and not alike(outcome.failure, failure)
+
+    def _is_artefact(self, failure: Failure) -> bool:
+        """A failure at a later stage that shows only beside placeholders makes no culprit unless a module fails alone."""
+        whole = self.findings.whole
+        first = whole.failure if whole is not None else None
+        order = list(Stage)
+        return bool(self.findings.culprits) and first is not None and order.index(failure.stage) > order.index(first.stage)
+
+    # --- proving one clue
+
+    def _prove(self, clue: Clue, failure: Failure) -> Proving:
+        fqn = self._known(clue.fqn)
+        if fqn in self.findings.names or fqn in self._refuted:
+            return None
+        if fqn == "":
+            found = yield from self._prove_root(clue, failure)
+            return found
+        call, outcome = yield from self._fails_alone(fqn, failure)
+        if outcome is not None and outcome.failure is not None:
+            found = yield from self._own_code(fqn, call, outcome.failure, clue)
+            return found
+        found = (yield from self._climb(fqn, clue, failure)) or (yield from self._in_place(fqn, clue, failure))
+        if found is None:
+            self._refuted.add(fqn)
+        return found
+
+    def _fails_alone(self, fqn: str, failure: Failure) -> Generator[Question, Outcome, tuple[int, Outcome | None]]:
+        """Does a call of the module fail alike when it is exported alone? The given call first, then calls with other shapes, then eager's inputs."""
+        for call in self._tree.differing_calls(fqn)[:3] or (0,):
+            outcome = yield from self._ask(Trial(fqn, call=call), f"does {fqn} fail alone" + (f", with the inputs of its call {call + 1}?" if call else "?"))
+            if alike(outcome.failure, failure):
+                return call, outcome
+        outcome = yield from self._ask(Trial(fqn, eager_inputs=True), f"does {fqn} fail alone with its inputs as recorded in eager?")
+        return 0, outcome if alike(outcome.failure, failure) else None
+
+    def _own_code(self, fqn: str, call: int, failure: Failure, clue: Clue) -> Proving:
+        """The module fails alone: is it its own code, or a child's?"""
+        clue = next((found for found in failure.clues if self._known(found.fqn) == fqn), clue)
+        children = self._children(fqn)
+        at_fault = Finding(fqn, own_code=True, proof=Proof(ProofKind.ALONE, own_code_trial=True), failure=failure, call=call, clue=clue)
+        if not children:
+            return at_fault
+        why = f"with everything inside {fqn} replaced, does it still fail?"
+        outcome = yield from self._ask(Trial(fqn, stubs=frozenset(children), call=call), why)
+        if alike(outcome.failure, failure):
+            return at_fault
+        if outcome.ok:
+            found = yield from self._guilty_child(fqn, call, failure, clue)
+            return found or replace(at_fault, own_code=self._known(clue.fqn) == fqn, proof=Proof(ProofKind.ALONE, own_code_trial=True))
+        reason = outcome.unresolved or "with its children replaced it fails in another way"
+        return replace(at_fault, own_code=self._known(clue.fqn) == fqn, proof=Proof(ProofKind.ALONE, own_code_trial=None, reason=reason))
+
+    def _guilty_child(self, fqn: str, call: int, failure: Failure, clue: Clue) -> Proving:
+        """Which child of a module that fails alone, and passes with all children replaced, fails alone too?"""
+        for child in self._children(fqn):
+            outcome = yield from self._ask(Trial(child), f"{fqn} passes with its children replaced: does {child} fail alone?")
+            if alike(outcome.failure, failure):
+                assert outcome.failure is not None  # noqa: S101 - alike is false for None
+                found = yield from self._own_code(child, 0, outcome.failure, clue)
+                if found is not None and (yield from self._passes_without(fqn, call, found.fqn)):
+                    return found
+        return None
+
+    def _passes_without(self, fqn: str, call: int, child: str) -> Generator[Question, Outcome, bool]:
+        """Replacing the guilty child must be enough; else the module around it is to blame as well."""
+        outcome = yield from self._ask(Trial(fqn, stubs=frozenset({child}), call=call), f"is replacing {child} enough for {fqn} to pass?")
+        return not outcome.failed
+
+    def _climb(self, fqn: str, clue: Clue, failure: Failure) -> Proving:
+        """The named module passes alone: the smallest module around it that fails alone holds an interaction."""
+        for ancestor in self._tree.ancestors(fqn):
+            if ancestor == "" or ancestor in self.findings.names:
+                return None
+            outcome = yield from self._ask(Trial(ancestor), f"{fqn} does not fail so alone: does {ancestor}, which calls it?")
+            if alike(outcome.failure, failure):
+                assert outcome.failure is not None  # noqa: S101 - alike is false for None
+                reason = f"{fqn} exports alone; together with what {ancestor} does around it, it fails"
+                return Finding(ancestor, own_code=False, proof=Proof(ProofKind.ANCESTOR, reason=reason), failure=outcome.failure, clue=clue)
+        return None
+
+    def _in_place(self, fqn: str, clue: Clue, failure: Failure) -> Proving:
+        """Does the failure go away when the module is replaced? With wrong numbers that proves nothing: a placeholder feeds eager's values."""
+        if failure.stage is Stage.COMPARE or self._is_artefact(failure):
+            return None
+        stubs = self.findings.names | {fqn}
+        outcome = yield from self._ask(Trial("", stubs=stubs), f"{fqn} does not fail so alone: does the model pass it when it is replaced?")
+        moved = outcome.failure is not None and bool(outcome.failure.clues) and self._known(outcome.failure.clues[0].fqn) != fqn
+        if outcome.ok or moved:
+            return Finding(fqn, own_code=True, proof=Proof(ProofKind.IN_PLACE), failure=failure, clue=clue)
+        return None
+
+    def _prove_root(self, clue: Clue, failure: Failure) -> Proving:
+        children = set(self._children("")) | self.findings.names
+        outcome = yield from self._ask(Trial("", stubs=frozenset(children)), "with everything inside the model replaced, does it still fail?")
+        if alike(outcome.failure, failure):
+            return Finding("", own_code=True, proof=Proof(ProofKind.ROOT, own_code_trial=True), failure=failure, clue=clue)
+        if outcome.ok and clue.kind is not ClueKind.FRAME:
+            return None  # a child is to blame: bisection finds it
+        reason = "" if outcome.ok else outcome.unresolved or "with all children replaced the model fails in another way"
+        return Finding("", own_code=True, proof=Proof(ProofKind.UNPROVEN if reason else ProofKind.ROOT, reason=reason), failure=failure, clue=clue)
+
+    def _unproven(self, clue: Clue, failure: Failure) -> Finding:
+        reason = "no trial reproduces the failure with this module alone or without it"
+        return Finding(self._known(clue.fqn), own_code=True, proof=Proof(ProofKind.UNPROVEN, reason=reason), failure=failure, clue=clue)
+
+    # --- without a clue
+
+    def _bisect(self, fqn: str, failure: Failure, stubs: frozenset[str]) -> Proving:
+        """Find the part of `fqn` without which the failure goes away, by replacing halves of its children."""
+        children = [child for child in self._children(fqn) if child not in stubs]
+        outcome = yield from self._ask(Trial(fqn, stubs=stubs | set(children)), _replaced(f"bisect {fqn or 'the model'}", children))
+        if alike(outcome.failure, failure):
+            kind = ProofKind.ROOT if fqn == "" else ProofKind.ALONE
+            return Finding(fqn, own_code=True, proof=Proof(kind, own_code_trial=True), failure=failure)
+        if not outcome.ok:
+            found = yield from self._first_failing(children, failure)
+            return found or self._whole_is_left(fqn, failure)
+        guilty = yield from self._smallest_failing(fqn, children, failure, stubs)
+        if len(guilty) > 1:
+            return Finding(fqn, own_code=False, proof=Proof(_kind(fqn), reason=f"only together: {', '.join(guilty)}"), failure=failure)
+        return (yield from self._go_down(guilty[0], failure))
+
+    def _go_down(self, child: str, failure: Failure) -> Proving:
+        outcome = yield from self._ask(Trial(child), f"does {child} fail alone?")
+        if not alike(outcome.failure, failure):
+            return Finding(child, own_code=True, proof=Proof(ProofKind.IN_PLACE), failure=failure)
+        assert outcome.failure is not None  # noqa: S101 - alike is false for None
+        return (yield from self._bisect(child, outcome.failure, frozenset()))
+
+    def _first_failing(self, children: Iterable[str], failure: Failure) -> Proving:
+        """The model cannot be judged with all children replaced: ask each child alone."""
+        for child in children:
+            outcome = yield from self._ask(Trial(child), f"does {child} fail alone?")
+            if alike(outcome.failure, failure):
+                assert outcome.failure is not None  # noqa: S101 - alike is false for None
+                return (yield from self._bisect(child, outcome.failure, frozenset()))
+        return None
+
+    def _whole_is_left(self, fqn: str, failure: Failure) -> Finding | None:
+        if fqn == "" and self.findings.culprits:
+            return None
+        reason = "every child passes alone, but with all of them replaced it could not be exported for comparison"
+        return Finding(fqn, own_code=True, proof=Proof(_kind(fqn), reason=reason), failure=failure)
+
+    def _smallest_failing(self, fqn: str, children: list[str], failure: Failure, stubs: frozenset[str]) -> Generator[Question, Outcome, list[str]]:
+        """A smallest set of children that must be left in for the failure to show (delta debugging); the others are replaced."""
+        kept, parts = children, 2
+        while len(kept) > 1:
+            size = -(-len(kept) // parts)
+            chunks = [kept[start : start + size] for start in range(0, len(kept), size)]
+            smaller = yield from self._still_failing(fqn, children, [*chunks, *_complements(chunks)], failure, stubs)
+            if smaller is not None:
+                kept, parts = smaller, 2
+            elif parts >= len(kept):
+                break
+            else:
+                parts = min(len(kept), parts * 2)
+        return kept
+
+    def _still_failing(
+        self, fqn: str, children: list[str], candidates: list[list[str]], failure: Failure, stubs: frozenset[str]
+    ) -> Generator[Question, Outcome, list[str] | None]:
+        for kept in candidates:
+            replaced = [child for child in children if child not in kept]
+            outcome = yield from self._ask(Trial(fqn, stubs=stubs | set(replaced)), _replaced(f"bisect {fqn or 'the model'}", replaced))
+            if alike(outcome.failure, failure):
+                return kept
+        return None
+
+    # --- after the culprits are known
+
+    def _look_below_the_root(self) -> Steps:
+        """The root cannot be replaced, so what else fails below it shows only alone."""
+        root = next(finding for finding in self.findings.culprits if finding.fqn == "")
+        for child in self._children(""):
+            if child in self.findings.names:
+                continue
+            outcome = yield from self._ask(Trial(child), f"the whole model is to blame: does {child} also fail by itself?")
+            if outcome.failure is not None and outcome.failure.stage is root.failure.stage and outcome.failure.clues:
+                found = yield from self._prove(outcome.failure.clues[0], outcome.failure)
+                if found is not None and found.proof.kind is ProofKind.ALONE:
+                    self._add(found)
+
+    def _prove_necessity(self) -> Steps:
+        """With all culprits but one replaced the model must still fail. The last one found is proven: the others were replaced when it showed."""
+        culprits = self.findings.culprits
+        if self.findings.sufficient is not True or len(culprits) > NECESSITY_LIMIT:
+            return
+        for position, finding in enumerate(culprits):
+            others = self.findings.names - {finding.fqn}
+            outcome = yield from self._ask(Trial("", stubs=others), f"is {finding.fqn} needed? Everything else is replaced")
+            necessary = None if outcome.unresolved else outcome.failed
+            culprits[position] = replace(finding, proof=replace(finding.proof, necessary=necessary))
+
+    # --- small things
+
+    def _add(self, found: Finding) -> None:
+        if found.fqn not in self.findings.names:
+            self.findings.culprits.append(found)
+
+    def _known(self, name: str) -> str:
+        """The canonical name of the innermost called module that `name` stands for."""
+        return self._tree.nearest_called(self._tree.canonical(name) or "")
+
+    def _children(self, fqn: str) -> tuple[str, ...]:
+        return tuple(child for child in self._tree.children(fqn) if child not in self._tree.ancestors(fqn))
+
+
+def _complements(chunks: list[list[str]]) -> list[list[str]]:
+    if len(chunks) <= 2:  # noqa: PLR2004 - then the complements are the chunks themselves
+        return []
+    return [[name for other in chunks if other is not chunk for name in other] for chunk in chunks]
+
+
+def _kind(fqn: str) -> ProofKind:
+    return ProofKind.ROOT if fqn == "" else ProofKind.ALONE
+
+
+def _replaced(what: str, names: Iterable[str]) -> str:
+    listed = sorted(names)
+    shown = ", ".join(listed[:3]) + (f" and {len(listed) - 3} more" if len(listed) > 3 else "")  # noqa: PLR2004
+    return f"{what}, with {shown} replaced" if listed else what

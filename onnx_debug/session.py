@@ -1,0 +1,452 @@
+"""Drives the search over a case: at once (`diagnose`) or step by step (`Session`)."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import shutil
+import sys
+import time
+import weakref
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+import torch
+
+from onnx_debug.case import Case, make_case
+from onnx_debug.delivery import deliver
+from onnx_debug.diagnosis import Answer, Culprit, Diagnosis, Fix, Step
+from onnx_debug.errors import IsolationError, SessionClosedError
+from onnx_debug.events import CulpritFound, Event, Started, TrialFinished, TrialStarted
+from onnx_debug.outcome import Clue, ClueKind, Failure, Mode, Outcome, Stage, Trial
+from onnx_debug.search import Finding, Question, Search
+from onnx_debug.workshop import EagerReport
+
+_PACKAGES = ("torch", "onnx", "onnxscript", "onnxruntime", "onnx-debug")
+_PART_OF_LIMIT = 4  # a part of a model that hangs gets this fraction of the whole's time
+
+
+class Lab(Protocol):
+    """Where trials are run."""
+
+    directory: Path
+
+    def eager(self, timeout: float) -> EagerReport: ...  # noqa: D102
+    def run(self, trial: Trial, timeout: float, *, require_dynamic: bool = False) -> Outcome: ...  # noqa: D102
+    def explain_numbers(self, outcome: Outcome, timeout: float) -> tuple[Clue, ...]: ...  # noqa: D102
+    def describe(self, fqn: str, call: int) -> tuple[tuple[Any, ...], tuple[Any, ...]]: ...  # noqa: D102
+    def correct_options(self, timeout: float) -> tuple[tuple[str, ...], str, Outcome | None]: ...  # noqa: D102
+    def close(self, *, keep_files: bool = False) -> None: ...  # noqa: D102
+
+
+class Session:
+    """One case under examination.
+
+    Use it as a context manager: leaving it ends every process that it started. Takes the arguments of `diagnose`.
+
+    Example:
+        >>> with Session(model, args) as session:
+        ...     while session.step():
+        ...         pass
+        ...     print(session.diagnosis.culprits)
+    """
+
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        args: Any = (),
+        kwargs: Mapping[str, Any] | None = None,
+        *,
+        check_inputs: Iterable[Any] = (),
+        atol: float | None = None,
+        rtol: float | None = None,
+        timeout: float = 60.0,
+        memory_limit: int | None = None,
+        isolate: bool = True,
+        fixes: bool = True,
+        on_event: Callable[[Event], None] | None = None,
+        f: Any = None,
+        **export_options: Any,
+    ) -> None:
+        self._case = make_case(model, args, kwargs, f=f, check_inputs=check_inputs, atol=atol, rtol=rtol, options=export_options)
+        self._timeout, self._want_fixes = timeout, fixes
+        self.on_event = on_event or (lambda event: None)
+        self._start = time.perf_counter()
+        self._notes: list[str] = []
+        self._lab = self._open_lab(isolate, memory_limit)
+        self._report: EagerReport | None = None
+        self._search: Search | None = None
+        self._asking: Any = None
+        self._question: Question | None = None
+        self._steps: list[Step] = []
+        self._outcomes: dict[Trial, Outcome] = {}
+        self._described: dict[tuple[str, int], Any] = {}
+        self._announced: set[str] = set()
+        self._request, self._fixes = "", ()  # type: tuple[str, tuple[Fix, ...]]
+        self._finished = self._stopped = self._closed = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    @property
+    def finished(self) -> bool:
+        """Whether the search has ended or was stopped."""
+        return self._finished or self._stopped
+
+    def step(self) -> Step | None:
+        """Run the next trial of the search and return it; None when the search has ended."""
+        self._begin()
+        if self.finished or self._question is None:
+            return None
+        step, outcome = self._answer(self._question)
+        self._advance(outcome)
+        return step
+
+    def run(self) -> Diagnosis:
+        """Run the search to its end. Ctrl-C stops it and keeps what was found so far."""
+        try:
+            while self.step() is not None:
+                pass
+        except KeyboardInterrupt:
+            self.stop()
+        return self.diagnosis
+
+    def probe(self, module: str, stubs: Iterable[str] = (), *, call: int = 0) -> Step:
+        """Ask a question of your own: export `module` with the modules in `stubs` replaced.
+
+        Raises:
+            ValueError: the model has no module of that name.
+        """
+        self._begin()
+        tree = self._report.tree() if self._report is not None else None
+        names = {name: tree.canonical(name) if tree else name for name in (module, *stubs)}
+        for name, found in names.items():
+            if found is None:
+                raise ValueError(f"the model has no module {name!r}")
+        trial = Trial(names[module] or "", frozenset(names[stub] or "" for stub in stubs), call)
+        return self._answer(Question(trial, "asked for"))[0]
+
+    def stop(self) -> None:
+        """End the search; what was found so far stays."""
+        if not self._finished:
+            self._stopped = True
+        self._lab.close(keep_files=True)
+        self._closed = True
+
+    def close(self) -> None:
+        """End every process of the session. The diagnosis' files stay as long as a diagnosis refers to them."""
+        if not self._closed:
+            self._lab.close(keep_files=True)
+        self._closed = True
+
+    @property
+    def diagnosis(self) -> Diagnosis:
+        """What is known so far."""
+        findings = self._search.findings if self._search is not None else None
+        whole = findings.whole if findings is not None else None
+        report = self._report
+        if whole is None and report is not None and report.outcome.failure is not None:
+            whole = report.outcome
+        made = Diagnosis(
+            model_class=type(self._case.model).__name__,
+            failure=whole.failure if whole is not None else None,
+            culprits=self._culprits(),
+            sufficient=findings.sufficient if findings is not None else None,
+            request=self._request,
+            stopped=self._stopped,
+            fixes=self._fixes,
+            onnx_path=self._graph(),
+            notes=(*self._notes, *(findings.notes if findings is not None else ())),
+            trials=tuple(self._steps),
+            comparisons=whole.comparisons if whole is not None else (),
+            modules=report.modules if report is not None else (),
+            log=whole.log if whole is not None else "",
+            dynamo=self._case.dynamo,
+            versions=_versions(),
+            seconds=time.perf_counter() - self._start,
+        )
+        _keep_files(made, self._lab.directory)
+        return made
+
+    # --- the search
+
+    def _begin(self) -> None:
+        if self._closed:
+            raise SessionClosedError("this session is closed; make a new one")
+        if self._report is not None:
+            return
+        if self._case.model.training:
+            self._notes.append("The model is in training mode; call model.eval() first unless that is intended.")
+        self._report = self._lab.eager(self._timeout)
+        self.on_event(Started(len(self._report.modules)))
+        if self._report.outcome.failure is not None:
+            self._finished = True
+            return
+        self._search = Search(self._report.tree())
+        self._asking = self._search.run()
+        self._question = next(self._asking)
+
+    def _advance(self, outcome: Outcome) -> None:
+        try:
+            self._question = self._asking.send(outcome)
+        except StopIteration:
+            self._question = None
+            self._finish()
+        self._announce()
+
+    def _finish(self) -> None:
+        """The search has ended: what remains is the request, and the file that the user asked for."""
+        self._finished = True
+        whole = self._outcomes[Trial("")]
+        if self._search is not None and self._search.findings.request_at_fault:
+            self._explain_request()
+        if whole.ok:
+            deliver(self._case.f, whole.onnx_path)
+
+    def _explain_request(self) -> None:
+        problems, call, outcome = self._lab.correct_options(self._timeout)
+        self._request = "; ".join(problems) or "what is asked of the export does not fit the model: with default options it exports"
+        if outcome is not None and outcome.ok and self._want_fixes:
+            difference = max((row.max_abs_diff for row in outcome.comparisons), default=0.0)
+            self._fixes = (Fix("call it so", "The same request, in a form that fits the model.", outcome, difference, code=call),)
+
+    def _answer(self, question: Question) -> tuple[Step, Outcome]:
+        trial = question.trial
+        number = len(self._steps) + 1
+        self.on_event(TrialStarted(number, trial, question.why))
+        outcome = self._lab.run(trial, self._limit(trial), require_dynamic=self._dynamic_conflict())
+        if outcome.failure is not None and outcome.failure.stage is Stage.COMPARE and not trial.module:
+            outcome = self._with_number_clues(outcome, trial)
+        self._outcomes[trial] = outcome
+        step = _step(question, outcome)
+        self._steps.append(step)
+        self.on_event(TrialFinished(number, step))
+        return step, outcome
+
+    def _with_number_clues(self, outcome: Outcome, trial: Trial) -> Outcome:
+        """Wrong numbers name no module by themselves: compare the intermediate values, once."""
+        assert outcome.failure is not None  # noqa: S101 - the caller looked
+        if trial.stubs:
+            return outcome
+        found = self._lab.explain_numbers(outcome, self._timeout)
+        drawn = {hint.fqn: hint for hint in outcome.hints if hint.kind is ClueKind.RANDOM}
+        random_first = tuple(replace(drawn.get(clue.fqn, clue), reason=clue.reason) for clue in found if clue.kind is ClueKind.RANDOM)
+        values = tuple(clue for clue in found if clue.kind is not ClueKind.RANDOM)
+        return replace(outcome, failure=replace(outcome.failure, clues=random_first + outcome.failure.clues + values))
+
+    def _limit(self, trial: Trial) -> float:
+        """Seconds for one trial: where the whole model hangs, its parts get less."""
+        whole = self._outcomes.get(Trial(""))
+        hangs = whole is not None and whole.failure is not None and whole.failure.mode is Mode.TIMEOUT
+        return max(5.0, self._timeout / _PART_OF_LIMIT) if hangs and trial.module else self._timeout
+
+    def _dynamic_conflict(self) -> bool:
+        """Whether the whole model fails in its capture because a dynamic size became fixed."""
+        whole = self._outcomes.get(Trial(""))
+        failure = whole.failure if whole is not None else None
+        return failure is not None and failure.stage is Stage.CAPTURE and any(clue.kind is ClueKind.SPECIALIZATION for clue in failure.clues)
+
+    # --- what was found
+
+    def _announce(self) -> None:
+        for culprit in self._culprits():
+            if culprit.fqn not in self._announced:
+                self._announced.add(culprit.fqn)
+                self.on_event(CulpritFound(culprit))
+
+    def _culprits(self) -> tuple[Culprit, ...]:
+        if self._report is not None and self._report.outcome.failure is not None:
+            return self._eager_culprit(self._report.outcome.failure)
+        if self._search is None or self._report is None:
+            return ()
+        tree = self._report.tree()
+        findings = sorted(self._search.findings.culprits, key=lambda finding: tree.order(finding.fqn))
+        return tuple(self._culprit(finding) for finding in findings)
+
+    def _culprit(self, finding: Finding) -> Culprit:
+        assert self._report is not None  # noqa: S101 - findings come after the eager run
+        info = self._report.tree().modules[finding.fqn]
+        inputs, outputs = self._describe(finding.fqn, finding.call)
+        clue = finding.clue
+        return Culprit(
+            finding.fqn,
+            info.class_name,
+            finding.own_code,
+            finding.proof,
+            finding.failure,
+            aliases=info.aliases,
+            call_index=finding.call,
+            source=clue.source if clue is not None else None,
+            op=clue.op if clue is not None and clue.op else finding.failure.op,
+            reason=clue.reason if clue is not None else "",
+            inputs=inputs,
+            outputs=outputs,
+        )
+
+    def _eager_culprit(self, failure: Failure) -> tuple[Culprit, ...]:
+        from onnx_debug.diagnosis import Proof, ProofKind
+
+        assert self._report is not None  # noqa: S101 - the caller looked
+        named = {module.fqn: module for module in self._report.modules}
+        proof = Proof(ProofKind.UNPROVEN, reason="the model itself fails in eager; nothing was exported")
+        return tuple(
+            Culprit(clue.fqn, named[clue.fqn].class_name, own_code=True, proof=proof, failure=failure, source=clue.source)
+            for clue in failure.clues[:1]
+            if clue.fqn in named
+        )
+
+    def _describe(self, fqn: str, call: int) -> Any:
+        key = (fqn, call)
+        if key not in self._described:
+            if self._closed:
+                return (), ()
+            self._described[key] = self._lab.describe(fqn, call)
+        return self._described[key]
+
+    def _graph(self) -> str | None:
+        """The exported model, or the one in which the most culprits are replaced."""
+        whole = self._outcomes.get(Trial(""))
+        if whole is not None and whole.onnx_path is not None and whole.ok:
+            return whole.onnx_path
+        names = self._search.findings.names if self._search is not None else frozenset()
+        exact = self._outcomes.get(Trial("", stubs=names))
+        if exact is not None and exact.onnx_path is not None:
+            return exact.onnx_path
+        partial = [outcome for trial, outcome in self._outcomes.items() if not trial.module and outcome.onnx_path]
+        return partial[-1].onnx_path if partial else None
+
+    def _open_lab(self, isolate: bool, memory_limit: int | None) -> Lab:  # noqa: FBT001 - the public keyword handed on
+        why_not = _why_not_forked(self._case) if isolate else "isolate=False"
+        if not why_not:
+            from onnx_debug.isolation import ForkedLab
+
+            return ForkedLab(self._case, memory_limit=memory_limit)
+        from onnx_debug.inprocess import InProcessLab
+
+        self._notes.append(f"Trials ran in this process ({why_not}): a crash, a hang or a memory blow-up of the exporter is not caught.")
+        return InProcessLab(self._case, memory_limit=memory_limit)
+
+
+def diagnose(
+    model: torch.nn.Module,
+    args: Any = (),
+    kwargs: Mapping[str, Any] | None = None,
+    *,
+    check_inputs: Iterable[Any] = (),
+    atol: float | None = None,
+    rtol: float | None = None,
+    timeout: float = 60.0,
+    memory_limit: int | None = None,
+    isolate: bool = True,
+    fixes: bool = True,
+    on_event: Callable[[Event], None] | None = None,
+    f: Any = None,
+    **export_options: Any,
+) -> Diagnosis:
+    """Find every module that blocks the export of `model`, and prove it.
+
+    Args:
+        model: the model, as it would be passed to `torch.onnx.export`.
+        args: its positional inputs; a bare tensor is one input, a dict at the end holds keyword inputs.
+        kwargs: its keyword inputs.
+        check_inputs: further inputs, each `(args, kwargs)` or only `args`, on which ONNX must agree with the eager module.
+        atol, rtol: tolerances of that comparison; None: by dtype (float32: 1e-3 both).
+        timeout: seconds for one trial.
+        memory_limit: bytes that one trial may take beyond the model.
+        isolate: run trials in processes of their own, where the system can.
+        fixes: look for changes that make it export.
+        on_event: told what happens, see `onnx_debug.events`.
+        f: where to write the file when the export passes, as in `torch.onnx.export`.
+        **export_options: `torch.onnx.export`'s own keywords, unchanged.
+
+    Returns:
+        What was found; also after Ctrl-C.
+
+    Raises:
+        CaseError: what was handed over cannot be an export.
+        IsolationError: the processes that run the trials cannot be kept alive.
+    """
+    with Session(
+        model,
+        args,
+        kwargs,
+        check_inputs=check_inputs,
+        atol=atol,
+        rtol=rtol,
+        timeout=timeout,
+        memory_limit=memory_limit,
+        isolate=isolate,
+        fixes=fixes,
+        on_event=on_event,
+        f=f,
+        **export_options,
+    ) as session:
+        return session.run()
+
+
+def _step(question: Question, outcome: Outcome) -> Step:
+    failure = outcome.failure
+    answer = Answer.UNRESOLVED if outcome.unresolved else Answer.FAILED if failure is not None else Answer.PASSED
+    trial = question.trial
+    return Step(
+        trial.module,
+        tuple(sorted(trial.stubs)),
+        trial.call,
+        question.why,
+        answer,
+        outcome.seconds,
+        failure.stage if failure is not None else None,
+        failure.mode if failure is not None else None,
+        outcome.unresolved or (failure.message.split("\n", 1)[0] if failure is not None else ""),
+    )
+
+
+def _why_not_forked(case: Case) -> str:
+    if not hasattr(os, "fork") or sys.platform == "win32":
+        return "this system cannot fork processes"
+    devices = {tensor.device.type for tensor in (*case.model.parameters(), *case.model.buffers())}
+    devices |= {leaf.device.type for inputs in case.inputs for leaf in _leaves(inputs) if isinstance(leaf, torch.Tensor)}
+    other = sorted(devices - {"cpu", "meta"})
+    return f"the model is on {other[0]}, whose driver does not survive a fork" if other else ""
+
+
+def _leaves(value: Any) -> list[Any]:
+    from onnx_debug import torch_internals
+
+    return torch_internals.tree_leaves(value)
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in _PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+_REFERENCES: dict[str, int] = {}
+
+
+def _keep_files(diagnosis: Diagnosis, directory: Path) -> None:
+    """Remove the session's private directory when the last diagnosis that may refer to it is gone."""
+    key = str(directory)
+    _REFERENCES[key] = _REFERENCES.get(key, 0) + 1
+    weakref.finalize(diagnosis, _release, key)
+
+
+def _release(key: str) -> None:
+    _REFERENCES[key] -= 1
+    if not _REFERENCES[key]:
+        del _REFERENCES[key]
+        shutil.rmtree(key, ignore_errors=True)
+
+
+__all__ = ["IsolationError", "Session", "diagnose"]

@@ -1,0 +1,81 @@
+"""Eager outputs against ONNX Runtime's: count, shape, dtype, NaN and Inf pattern, then values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from onnx_debug.outcome import Comparison
+
+# (atol, rtol) by the coarser dtype of the two: what rounding in another order of operations may change.
+_TOLERANCES = {
+    torch.float64: (1e-6, 1e-5),
+    torch.float32: (1e-3, 1e-3),
+    torch.float16: (1e-2, 1e-2),
+    torch.bfloat16: (5e-2, 5e-2),
+}
+
+
+def compare_outputs(
+    names: Sequence[str],
+    expected: Sequence[torch.Tensor],
+    got: Sequence[torch.Tensor],
+    *,
+    input_index: int = 0,
+    atol: float | None = None,
+    rtol: float | None = None,
+) -> list[Comparison]:
+    """One row for each output; a missing or surplus output is a row with a problem.
+
+    Args:
+        names: names of the ONNX outputs.
+        expected: the eager module's tensors, complex ones as pairs of reals.
+        got: ONNX Runtime's tensors.
+        input_index: which inputs these are.
+        atol, rtol: tolerances; None: by dtype.
+    """
+    if len(expected) != len(got):
+        problem = f"eager returns {len(expected)} tensors, ONNX {len(got)}"
+        return [Comparison(input_index, "outputs", problem, mismatched=abs(len(expected) - len(got)), total=len(expected))]
+    return [
+        _compare(name, eager.detach().cpu(), onnx.cpu(), input_index, atol, rtol) for name, eager, onnx in zip(names, expected, got, strict=False)
+    ]
+
+
+def _compare(name: str, eager: torch.Tensor, onnx: torch.Tensor, index: int, atol: float | None, rtol: float | None) -> Comparison:
+    total = eager.numel()
+    if eager.shape != onnx.shape:
+        problem = f"shape {list(eager.shape)} in eager, {list(onnx.shape)} in ONNX"
+        return Comparison(index, name, problem, float("nan"), float("nan"), total, total)
+    if eager.dtype != onnx.dtype:
+        problem = f"{_short(eager.dtype)} in eager, {_short(onnx.dtype)} in ONNX"
+        return Comparison(index, name, problem, float("nan"), float("nan"), total, total)
+    return _compare_values(name, eager, onnx, index, atol, rtol)
+
+
+def _compare_values(name: str, eager: torch.Tensor, onnx: torch.Tensor, index: int, atol: float | None, rtol: float | None) -> Comparison:
+    default = _TOLERANCES.get(eager.dtype, (0.0, 0.0))
+    wide_eager, wide_onnx = eager.to(torch.float64), onnx.to(torch.float64)
+    finite = wide_eager.isfinite() & wide_onnx.isfinite()
+    unlike = ~finite & ~((wide_eager == wide_onnx) | (wide_eager.isnan() & wide_onnx.isnan()))
+    difference = torch.where(finite, (wide_eager - wide_onnx).abs(), 0.0)
+    allowed = (default[0] if atol is None else atol) + (default[1] if rtol is None else rtol) * torch.where(finite, wide_eager.abs(), 0.0)
+    bad = unlike | (difference > allowed)
+    mismatched = int(bad.sum())
+    max_abs = float(difference.max()) if difference.numel() else 0.0
+    relative = torch.where(wide_eager.abs() > 0, difference / wide_eager.abs().clamp_min(1e-300), 0.0)
+    max_rel = float(torch.where(finite, relative, 0.0).max()) if relative.numel() else 0.0
+    return Comparison(index, name, _describe(mismatched, int(unlike.sum()), max_abs, eager.numel()), max_abs, max_rel, mismatched, eager.numel())
+
+
+def _describe(mismatched: int, unlike: int, max_abs: float, total: int) -> str:
+    if not mismatched:
+        return ""
+    if unlike:
+        return f"NaN or Inf in only one of the two, {unlike} of {total} elements"
+    return f"max difference {max_abs:.3g}, {mismatched} of {total} elements"
+
+
+def _short(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
