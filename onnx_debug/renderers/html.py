@@ -176,6 +176,8 @@ def _line(line_number: int, text: str, guilty: bool) -> Markup:
 
 def _proof(d: Diagnosis) -> Iterator[Markup]:
     shown = proven(d)
+    if d.failure is None or d.failure.stage is Stage.EAGER:
+        return
     if shown:
         yield tag("p", tag("b", "Proven: "), shown, f" ({effort(d)}).", class_="proof")
     for line in unproven(d):

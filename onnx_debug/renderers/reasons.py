@@ -101,7 +101,7 @@ def advice(failure: Failure, clue: Clue | None = None, op: str | None = None) ->
         or _ADVICE_BY_STAGE[failure.stage]
     )
     op = op or failure.op or (clue.op if clue else None)
-    return words.format(call=op.replace("::", ".") if op else "<namespace>.<operator>")
+    return words.format(call=_torch_ops(op))
 
 
 def clue_of(failure: Failure, fqn: str) -> Clue | None:
@@ -113,6 +113,12 @@ def clue_of(failure: Failure, fqn: str) -> Clue | None:
 def op_name(op: str | None) -> str:
     """`aten::linalg_qr.default` -> `aten::linalg_qr`; other overloads are kept."""
     return op.removesuffix(".default") if op else "an operator"
+
+
+def _torch_ops(op: str | None) -> str:
+    """`aten::linalg_qr` -> `aten.linalg_qr.default`, as it hangs below `torch.ops`."""
+    namespace, _, name = (op or "<namespace>::<operator>").partition("::")
+    return f"{namespace}.{name if '.' in name else name + '.default'}"
 
 
 def first_line(message: str, longest: int = LONGEST_REASON) -> str:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from onnx_debug.diagnosis import Culprit, Diagnosis
-from onnx_debug.outcome import Source
+from onnx_debug.outcome import Source, Stage
 from onnx_debug.renderers.reasons import clue_of, first_line, shorten, why
 from onnx_debug.renderers.words import (
     CellName,
@@ -26,6 +26,8 @@ from onnx_debug.renderers.words import (
 MOST_LINES = 12
 _LISTED = 4  # culprits that get a line of their own
 _WIDTH = 170
+_WIDEST_LABEL = 28  # longer ones (a path in site-packages) are not worth aligning with
+_SHORT_REASON = 80  # where place and reason share a line
 
 
 def render(d: Diagnosis, cell_name: CellName | None = None) -> str:
@@ -90,7 +92,7 @@ def _lines(sources: tuple[Source, ...], cell_name: CellName | None) -> list[tupl
 
 
 def _rows(rows: list[tuple[str, str]], indent: str = "  ") -> Iterator[str]:
-    width = max((len(label) for label, _ in rows), default=0)
+    width = max((len(label) for label, _ in rows if len(label) <= _WIDEST_LABEL), default=0)
     for label, value in rows:
         yield f"{indent}{label:<{width}}  {value}".rstrip()
 
@@ -101,12 +103,16 @@ def _several(d: Diagnosis, cell_name: CellName | None) -> Iterator[str]:
     names = [module_name(culprit.fqn, d.model_class) for culprit in listed]
     wide, wider = max(map(len, names)), max(len(culprit.class_name) for culprit in listed)
     for rank, (name, culprit) in enumerate(zip(names, listed, strict=True), 1):
-        line = f"  {rank}  {name:<{wide}}  {culprit.class_name:<{wider}}  {why(culprit)}"
+        line = f"  {rank}  {name:<{wide}}  {culprit.class_name:<{wider}}  "
         if rank == 1:
-            yield line
+            yield line + why(culprit)
             yield from _rows(_facts(culprit, cell_name), "     ")
         else:
-            yield line + "".join(f"   {place(source, cell_name)}" for source in guilty_lines(culprit)[:1])
+            yield (
+                line
+                + shorten(why(culprit), _SHORT_REASON)
+                + "".join(f"   {place(source, cell_name)}" for source in guilty_lines(culprit)[:1])
+            )
     yield from _rest(d.culprits[len(listed) :])
 
 
@@ -126,6 +132,8 @@ def _proof(d: Diagnosis) -> Iterator[str]:
         yield from (f"  Note: {note}" for note in d.notes[:3])
         return
     shown = proven(d)
+    if d.failure.stage is Stage.EAGER:
+        return
     yield f"  Proven: {shown} ({effort(d)})." if shown else f"  Tried: {effort(d)}."
     yield from (f"  Not proven: {line}" for line in unproven(d)[:2])
     yield from (f"  Note: {note}" for note in d.notes[:2])

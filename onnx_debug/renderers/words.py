@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +17,12 @@ PROOFS = {
     ProofKind.ANCESTOR: "it is the smallest module that fails alone",
     ProofKind.ROOT: "with all its children replaced it still fails",
     ProofKind.UNPROVEN: "not proven",
+}
+_PROOFS_OF_SOME = {
+    ProofKind.ALONE: "by failing alone",
+    ProofKind.IN_PLACE: "by replacing them in the model",
+    ProofKind.ANCESTOR: "as the smallest modules that fail alone",
+    ProofKind.ROOT: "by replacing all children",
 }
 _NO_LAYER = (Stage.EAGER, Stage.OPTIONS)  # stages where no layer is looked for
 CellName = Callable[[str], str | None]
@@ -116,13 +123,13 @@ def proven(d: Diagnosis) -> str:
 
 
 def _guilt(shown: list[Culprit]) -> list[str]:
-    kinds = {culprit.proof.kind for culprit in shown}
+    kinds = Counter(culprit.proof.kind for culprit in shown)
     if len(shown) == 1:
         return [PROOFS[shown[0].proof.kind] + _own_code(shown)]
-    if kinds == {ProofKind.ALONE}:
+    if set(kinds) == {ProofKind.ALONE}:
         necessary = " and blocks by itself" if all(culprit.proof.necessary for culprit in shown) else ""
         return [f"each fails alone{necessary}{_own_code(shown)}"]
-    return [f"of {sum(c.proof.kind is kind for c in shown)}: {PROOFS[kind]}" for kind in ProofKind if kind in kinds]
+    return [", ".join(f"{kinds[kind]} {words}" for kind, words in _PROOFS_OF_SOME.items() if kind in kinds)] if kinds else []
 
 
 def _own_code(shown: list[Culprit]) -> str:
@@ -135,7 +142,7 @@ def _sufficiency(d: Diagnosis) -> list[str]:
     rest = modules_outside(d)
     if not d.sufficient or not rest:
         return []
-    replaced = "it" if len(d.culprits) == 1 else f"all {len(d.culprits)}"
+    replaced = {1: "it", 2: "both"}.get(len(d.culprits), f"all {len(d.culprits)}")
     others = "the other module exports, loads, runs and matches" if rest == 1 else f"the other {rest} modules export, load, run and match"
     return [f"with {replaced} replaced {others}"]
 
