@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import ast
 import traceback
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
 
-def run(shell: InteractiveShell, body: str) -> Any:
+def run(shell: InteractiveShell, cell: str) -> Any:
     """Run the cell in the user's namespace; errors pass through.
 
     Returns:
@@ -18,12 +18,14 @@ def run(shell: InteractiveShell, body: str) -> Any:
     """
     __tracebackhide__ = True
     # The empty line stands for the magic's own, so that line numbers are those that the user sees.
-    source = "\n" + shell.transform_cell(body)
+    source = "\n" + shell.transform_cell(cell)
     name = shell.compile.cache(source, shell.execution_count, raw_code=source)
-    tree = shell.compile.ast_parse(source, name)
-    last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
-    exec(shell.compile(tree, name, "exec"), shell.user_ns)
-    return eval(shell.compile(ast.Expression(last.value), name, "eval"), shell.user_ns) if last else None
+    *body, last = cast(ast.Module, shell.compile.ast_parse(source, name)).body or [ast.Pass(lineno=1, col_offset=0)]
+    flags = shell.compile.flags  # the `from __future__` imports of earlier cells
+    if not isinstance(last, ast.Expr):
+        body, last = [*body, last], ast.Expr(ast.Constant(None, lineno=1, col_offset=0))
+    exec(compile(ast.Module(body, []), name, "exec", flags, dont_inherit=True), shell.user_ns)
+    return eval(compile(ast.Expression(last.value), name, "eval", flags, dont_inherit=True), shell.user_ns)
 
 
 def raised_at_top(error: BaseException) -> int | None:

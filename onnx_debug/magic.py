@@ -143,4 +143,5 @@ def register(shell: InteractiveShell) -> None:
     def bundle(d: Diagnosis, **_: Any) -> dict[str, str]:
         return {"text/plain": text.render(d, cell_name), "text/html": html.fragment(d, cell_name=cell_name)}
 
+    assert shell.display_formatter
     shell.display_formatter.mimebundle_formatter.for_type(Diagnosis, bundle)

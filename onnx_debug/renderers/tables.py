@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from onnx_debug.diagnosis import Answer, Culprit, Diagnosis, TensorInfo
 from onnx_debug.renderers.markup import Markup, tag
 from onnx_debug.renderers.words import module_name, number, shape
@@ -28,7 +30,7 @@ def _range(info: TensorInfo) -> str:
     return "" if info.min is None or info.max is None else f"{info.min:.4g} … {info.max:.4g}"
 
 
-def table(columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> Markup | None:
+def table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Markup | None:
     """A table that scrolls by itself on narrow pages; None when it has no rows."""
     if not rows:
         return None
@@ -61,7 +63,7 @@ def steps(d: Diagnosis) -> Markup | None:
         (
             str(index),
             module_name(step.module, d.model_class),
-            ", ".join(step.stubs) or "–",
+            _first_of(step.stubs),
             step.why,
             f"{marks[step.answer]} {step.stage or ''}{'' if step.mode in (None, 'error') else f' ({step.mode})'}".strip(),
             f"{step.seconds:.2f} s",
@@ -69,3 +71,9 @@ def steps(d: Diagnosis) -> Markup | None:
         for index, step in enumerate(d.trials, 1)
     ]
     return table(("", "module", "replaced", "why", "answer", "time"), rows)
+
+
+def _first_of(names: tuple[str, ...]) -> str:
+    if len(names) < 2:
+        return names[0] if names else "–"
+    return f"{names[0]} and {len(names) - 1} more"
