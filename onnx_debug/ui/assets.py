@@ -12,7 +12,7 @@ from typing import Any
 from onnx_debug.ui.bundle import STATIC
 
 _IMPORT = re.compile(r"^import \{[^}]*\} from '\./[\w-]+\.js';\n", re.M)
-_EXPORT = re.compile(r"^export (?!default)", re.M)
+_EXPORT = re.compile(r"^export (?=(?:function|const|class) (\w+))", re.M)
 
 # A saved page runs its own inline script and nothing else; it cannot send anything anywhere.
 _POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:; worker-src blob:; font-src data:"
@@ -22,10 +22,15 @@ _POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inl
 def script(*names: str) -> str:
     """One ES module out of several, in order of dependence; `anywidget` takes a single text.
 
-    The files share one scope, as if each imported all names of the files before it.
+    The last file has the default export; of the others each keeps a scope of its own, and its exports are in sight of all after it.
     """
-    texts = (_IMPORT.sub("", (STATIC / f"{name}.js").read_text(encoding="utf-8")) for name in names)
-    return "\n".join(_EXPORT.sub("", text) for text in texts)
+    *parts, last = ((STATIC / f"{name}.js").read_text(encoding="utf-8") for name in names)
+    return "\n".join((*map(_scoped, parts), _IMPORT.sub("", last)))
+
+
+def _scoped(text: str) -> str:
+    exports = ", ".join(_EXPORT.findall(text))
+    return f"const {{ {exports} }} = (() => {{\n{_EXPORT.sub('', _IMPORT.sub('', text))}\nreturn {{ {exports} }};\n}})();\n"
 
 
 @functools.cache

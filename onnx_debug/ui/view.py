@@ -19,7 +19,7 @@ from onnx_debug.renderers.reasons import first_line, why
 from onnx_debug.renderers.source import ReadLines, excerpt, read_lines
 
 _LONGEST_CLASS = 160  # lines; of a longer class only the method is shown
-_LONGEST_ERROR = 60_000  # characters
+_LONGEST_ERROR = 20_000  # characters
 _HEAT = ("#fdd49e", "#fdae6b", "#f16913", "#d94801", "#8c2d04")  # pale to dark, from 1e-6 to 1e-2 and more
 
 

@@ -1,0 +1,258 @@
+"""The panel: shows a diagnosis, live while it is made, and runs trials that the user asks for.
+
+    from onnx_debug import Session
+    from onnx_debug.ui.panel import panel
+
+    shown = panel(Session(model, args))   # or panel(diagnosis)
+    shown                                 # displays; its buttons step, run, stop, try modules
+    shown.run()                           # or run the search from Python
+
+All state that must survive a reload of the page is in traits. Graph and log go by message when a view asks, and so never into a notebook.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+import anywidget
+import traitlets
+
+from onnx_debug import graphs
+from onnx_debug.diagnosis import Diagnosis, Step
+from onnx_debug.events import CulpritFound, Event, Started, TrialStarted
+from onnx_debug.renderers.words import CellName, module_name
+from onnx_debug.ui import assets, netron
+from onnx_debug.ui.tree import children_of, rows, states
+from onnx_debug.ui.view import errors_of, heat, steps, view
+
+logger = logging.getLogger(__name__)
+SCRIPTS = ("dom", "graph", "nodelist", "tree", "layer", "lists", "tabs", "graphtab", "panel", "panel_widget")
+STYLES = ("base", "graph", "tree", "panel")
+_LONGEST_LOG = 2_000_000  # characters; of a longer log the end
+
+
+class Driver(Protocol):
+    """What the panel needs of a session. All calls block; never are two under way at once."""
+
+    on_event: Callable[[Event], None]
+
+    @property
+    def diagnosis(self) -> Diagnosis:
+        """What is known so far."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether the search has ended."""
+
+    def step(self) -> Step | None:
+        """Run the next trial; None when the search has ended."""
+
+    def probe(self, module: str, stubs: Iterable[str] = ()) -> Step:
+        """Run a trial of the user's own."""
+
+    def stop(self) -> None:
+        """End the search and its processes."""
+
+
+class Panel(anywidget.AnyWidget):
+    """A diagnosis on screen, with the session behind it if there is one.
+
+    Attributes:
+        selected: FQN of the selected module, None before a choice.
+        rows, states, view, steps, progress, replaced, live: what is shown; see `panel.js`.
+        key: CSS class under which a saved report belongs to this panel.
+    """
+
+    _esm = assets.script(*SCRIPTS)
+    _css = assets.style(*STYLES)
+    key = traitlets.Unicode().tag(sync=True)
+    selected = traitlets.Unicode(None, allow_none=True).tag(sync=True)
+    rows = traitlets.List().tag(sync=True)
+    states = traitlets.Dict().tag(sync=True)
+    view = traitlets.Dict().tag(sync=True)
+    steps = traitlets.List().tag(sync=True)
+    progress = traitlets.Dict().tag(sync=True)
+    replaced = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    live = traitlets.Bool(False).tag(sync=True)
+
+    def __init__(self, source: Diagnosis | Driver, *, cell_name: CellName | None = None) -> None:
+        """Show a diagnosis, or a session; `cell_name` is what to call a file that is a notebook cell."""
+        super().__init__(key=f"onnx-debug-{uuid.uuid4().hex[:8]}")
+        self.layout.width = "100%"
+        self._driver = None if isinstance(source, Diagnosis) else source
+        self._cell_name = cell_name
+        self._working = threading.Lock()
+        self._stop = threading.Event()
+        self._payload: netron.Payload | None = None
+        self._drawn: str | None = None  # the file of the graph shown
+        self._have = ""
+        self.live = self._driver is not None
+        self.on_msg(self._receive)
+        if self._driver is not None:
+            self._driver.on_event = self._hear
+        self._say()
+        self._show(source if isinstance(source, Diagnosis) else source.diagnosis)
+
+    def __repr__(self) -> str:
+        """One line: a widget's own would write the whole diagnosis into the notebook."""
+        return f"onnx_debug panel: {self.view.get('headline', '')}"
+
+    @property
+    def diagnosis(self) -> Diagnosis:
+        """What is shown."""
+        return self._diagnosis
+
+    # --- what can be asked for, from Python and by the buttons
+
+    def run(self) -> Diagnosis:
+        """Run the search to its end in this thread; Ctrl-C and the Stop button end it and keep what was found."""
+        try:
+            self._work(self._run)
+        except KeyboardInterrupt:
+            self._end()
+        return self._diagnosis
+
+    def step(self) -> None:
+        """Run the next trial of the search."""
+        self._work(lambda driver: driver.step())
+
+    def stop(self) -> None:
+        """Let the search pause after the trial under way."""
+        self._stop.set()
+        self._say(f"{self.progress.get('text', '')} · stopping after this trial")
+
+    def alone(self, fqn: str) -> None:
+        """Try a module by itself."""
+        self._work(lambda driver: driver.probe(fqn))
+
+    def split(self, fqn: str) -> None:
+        """Try a module with its children replaced: fails it still, its own code is at fault."""
+        below = children_of(self._diagnosis.modules, fqn)
+        if not below:
+            self._say(error=f"{fqn} has no called children: what fails here is its own code.")
+            return
+        self._work(lambda driver: driver.probe(fqn, below))
+
+    def replace(self, fqn: str) -> None:
+        """Replace a module by a placeholder, or restore it, and try the whole model."""
+        self.replaced = [name for name in self.replaced if name != fqn] if fqn in self.replaced else [*self.replaced, fqn]
+        inner = [name for name in self.replaced if not any(name.startswith(other + ".") for other in self.replaced)]
+        self._work(lambda driver: driver.probe("", inner))
+
+    # --- the search
+
+    def _run(self, driver: Driver) -> None:
+        while not self._stop.is_set() and driver.step() is not None:
+            self._show(driver.diagnosis)
+
+    def _work(self, action: Callable[[Driver], object]) -> None:
+        """Do one thing with the session, unless something is under way; show what came of it, errors too."""
+        driver = self._driver
+        if driver is None or not self._working.acquire(blocking=False):
+            return
+        self._stop.clear()
+        problem = ""
+        try:
+            self._say("recording the model's calls" if not self._diagnosis.trials else "", running=True)
+            action(driver)
+            self._show(driver.diagnosis)
+        except Exception as error:  # the panel must say what happened, whatever it was
+            logger.exception("The panel could not do what was asked for")
+            problem = f"{type(error).__name__}: {error}"
+        finally:
+            self._working.release()
+            self._say(error=problem)
+
+    def _end(self) -> None:
+        """After Ctrl-C: a trial was cut short, so the session's processes cannot be trusted any more."""
+        if self._driver is not None:
+            self._driver.stop()
+            self._show(self._driver.diagnosis)
+        self.live = False
+        self._say()
+
+    def _hear(self, event: Event) -> None:
+        if isinstance(event, Started):
+            self._say(f"searching {event.modules} modules", running=True)
+        elif isinstance(event, TrialStarted):
+            what = module_name(event.trial.module, self._diagnosis.model_class)
+            self._say(f"trying {what}: {event.why}", running=True)
+        elif isinstance(event, CulpritFound):
+            self._say(f"found {event.culprit.fqn or 'the whole model'}", running=True)
+
+    def _say(self, text: str = "", *, running: bool | None = None, error: str = "") -> None:
+        busy = self._working.locked() if running is None else running
+        since = self.progress.get("since") if busy and self.progress.get("running") else time.time() - self.view.get("seconds", 0.0)
+        finished = self._driver is None or self._driver.finished
+        self.progress = {"running": busy, "text": text, "error": error, "since": since, "finished": finished}
+
+    # --- the browser
+
+    def _receive(self, _: object, message: dict[str, Any], __: object) -> None:
+        """A wish from a view. Trials run in a thread of their own, so that the kernel goes on hearing "stop"."""
+        name, fqn = message.get("type"), str(message.get("fqn", ""))
+        if name == "hello":
+            self._have = str(message.get("have", ""))
+            self._send_graph()
+        elif name == "log":
+            self.send({"type": "log", "text": self._diagnosis.log[-_LONGEST_LOG:]})
+        elif name == "focus":
+            self._draw(fqn)
+        elif name == "stop":
+            self.stop()
+        elif name in ("step", "alone", "split", "replace", "run"):
+            action = getattr(self, name)
+            threading.Thread(target=action, args=() if name in ("step", "run") else (fqn,), daemon=True).start()
+
+    def _show(self, d: Diagnosis) -> None:
+        known = getattr(self, "_diagnosis", None)
+        self._diagnosis = d
+        with self.hold_sync():
+            if known is None or known.modules != d.modules:
+                self.rows = rows(d.modules)
+            self.states = {fqn: state.value for fqn, state in states(d, self.replaced).items()}
+            self.view = view(d, cell_name=self._cell_name)
+            self.steps = steps(d.trials, d.model_class)
+        if d.onnx_path != self._drawn:
+            self._drawn = d.onnx_path
+            self._draw(d.culprits[0].fqn if d.culprits else None)
+        if known is not None and known.log != d.log:
+            self.send({"type": "log changed"})
+
+    def _draw(self, focus: str | None) -> None:
+        """Pack the graph, around `focus` if it is large, and send it to the views that are there."""
+        self._payload = graph_payload(self._diagnosis, focus)
+        self._send_graph()
+
+    def _send_graph(self) -> None:
+        if self._payload is not None:
+            netron.send(self, self._payload, self._have)
+
+
+def panel(source: Diagnosis | Driver, *, cell_name: CellName | None = None) -> Panel:
+    """The panel for a diagnosis, or for a session that makes one."""
+    return Panel(source, cell_name=cell_name)
+
+
+def graph_payload(d: Diagnosis, focus: str | None = None) -> netron.Payload | None:
+    """The diagnosis' graph, packed for the browser; None when there is none or its file has gone."""
+    if d.onnx_path is None:
+        return None
+    try:
+        graph = graphs.load(d.onnx_path, modules=[module.fqn for module in d.modules], focus=focus)
+    except Exception:  # any broken file: the rest of the panel does not depend on it
+        logger.exception("Could not read the graph %s", d.onnx_path)
+        return None
+    packed = netron.payload(graph, d.model_class)
+    packed.facts["heat"] = heat(graph, errors_of(d.comparisons))
+    return packed
+
+
+def saved(report_html: str, shown: Panel) -> str:
+    """A static report for the same cell: hidden while the panel is alive, there when the notebook is opened without a kernel."""
+    return f'<div class="onnx-debug-saved {shown.key}">{report_html}</div>'

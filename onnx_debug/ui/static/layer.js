@@ -1,0 +1,99 @@
+// The Layer tab: one module, with its fault if it has one.
+import { count, h } from './dom.js';
+import { MARKS } from './tree.js';
+
+/** A table that scrolls sideways by itself. `columns`: names; `rows`: lists of strings or elements. */
+export function table(columns, rows, caption) {
+    return h('div.od-scroll', { tabindex: 0, role: 'region', 'aria-label': caption },
+        h('table', {},
+            h('thead', {}, h('tr', {}, columns.map((column) => h('th', { scope: 'col' }, column)))),
+            h('tbody', {}, rows.map((row) => h('tr', {}, row.map((cell) => h('td', {}, cell)))))));
+}
+
+function source(culprit) {
+    const lines = culprit.source.map(([number, text, guilty]) => h(guilty ? 'mark.od-line' : 'span.od-line',
+        guilty ? { 'aria-label': `line ${number}, at fault` } : {}, h('span.od-number', {}, String(number)), text || ' ', '\n'));
+    const below = culprit.below.map((line) => h('p.od-below', {}, '↳ leads to ', h('code', {}, line.text), ` · ${line.place}`));
+    return h('figure.od-source', {}, h('figcaption', { title: culprit.file }, culprit.place), h('pre', { tabindex: 0 }, lines), below);
+}
+
+function tensors(culprit) {
+    const all = [...culprit.inputs.map((info) => ['in', info]), ...culprit.outputs.map((info) => ['out', info])];
+    const columns = [
+        ['', ([role]) => role],
+        ['name', ([, info]) => h('code', {}, info.name)],
+        ['dtype', ([, info]) => info.dtype],
+        ['shape', ([, info]) => info.shape],
+        ['symbolic', ([, info]) => info.symbolic],
+        ['device', ([, info]) => info.device],
+        ['min', ([, info]) => info.min],
+        ['max', ([, info]) => info.max],
+        ['NaN', ([, info]) => String(info.nan)],
+    ].filter(([name]) => name !== 'symbolic' || all.some(([, info]) => info.symbolic));
+    return all.length ? table(columns.map(([name]) => name), all.map((one) => columns.map(([, cell]) => cell(one))), 'Inputs and outputs') : null;
+}
+
+function proof(culprit) {
+    const marks = { yes: '✓', no: '✗', open: '?' };
+    return h('ul.od-proof', { 'aria-label': 'What was proven' }, culprit.proof.map((fact) => h(`li.od-${fact.answer}`, {},
+        h('span', { 'aria-hidden': true }, marks[fact.answer]), h('span', {}, ` ${fact.text}${fact.answer === 'open' ? ' (not shown)' : ''}`))));
+}
+
+function fold(title, text) {
+    return text ? h('details.od-error', {}, h('summary', {}, title), h('pre', { tabindex: 0 }, text)) : null;
+}
+
+function comparisons(rows) {
+    if (!rows.length) {
+        return null;
+    }
+    const cells = rows.map((row) => [String(row.input), h('code', {}, row.output), row.problem || '✓ equal', row.abs, row.rel, row.share]);
+    return [h('h4', {}, 'Eager against ONNX Runtime'), table(['input', 'output', 'answer', 'max abs', 'max rel', 'differing'], cells, 'Comparison')];
+}
+
+function actions(fqn, data, act) {
+    if (!data.live || !act) {
+        return null;
+    }
+    const replaced = data.replaced.includes(fqn);
+    const all = [
+        ['alone', 'Try alone', 'Export this module by itself, with the inputs it gets inside the model'],
+        ['replace', replaced ? 'Restore' : 'Replace by placeholder', replaced
+            ? 'Put the module back and export the whole model' : 'Export the whole model with a placeholder in this place'],
+        ['split', 'Split here', 'Export this module with its children replaced: is it its own code, or a child?'],
+    ];
+    const buttons = all.filter(([name]) => fqn !== '' || name !== 'replace').map(([name, label, title]) => h('button.od-button', {
+        title, type: 'button', disabled: data.progress.running, onclick: () => act(name, { fqn }),
+    }, label));
+    return h('div.od-actions', { role: 'group', 'aria-label': 'Trials with this module' }, buttons);
+}
+
+/** Everything known of the module `fqn`; `data` is what the panel holds, `tree` knows its row. */
+export function layer(fqn, data, tree, act) {
+    const row = tree.row(fqn);
+    const culprit = data.view.culprits.find((one) => one.fqn === fqn);
+    if (!row && !culprit) {
+        return h('p.od-none', {}, 'Select a module.');
+    }
+    const state = tree.state(fqn);
+    const [mark, name] = MARKS[state];
+    const aliases = (culprit || row).aliases;
+    const facts = row ? [
+        `${count(row.parameters)} parameters`,
+        row.calls ? `called ${row.calls}×` : 'not called itself',
+        culprit && culprit.call ? `fails at call ${culprit.call + 1}` : null,
+        aliases.length ? `also called ${aliases.join(', ')}` : null,
+    ] : [];
+    const tried = data.steps.filter((step) => step.fqn === fqn && (fqn !== '' || !culprit));
+    return h('div.od-layer', {},
+        h('h3', {}, h('code', {}, fqn || (row ? row.name : culprit.name)), ' ', h('span.od-kind', {}, (row && row.kind) || (culprit && culprit.kind) || '')),
+        h('p.od-facts', { dataset: { state: name } }, h('span.od-mark', {}, `${mark} ${state}`), ' · ', facts.filter(Boolean).join(' · ')),
+        culprit && h('p.od-why', {}, h('b', {}, `${culprit.stage}: `), culprit.why),
+        culprit && culprit.source.length ? source(culprit) : null,
+        culprit && tensors(culprit),
+        culprit && proof(culprit),
+        actions(fqn, data, act),
+        culprit && fold('The error in full', culprit.error),
+        fqn === '' && !culprit ? [fold('The error in full', data.view.error), comparisons(data.view.comparisons)] : null,
+        !culprit && tried.length ? [h('h4', {}, 'Tried'), h('ul.od-tried', {}, tried.map((step) => h('li', {}, `${step.what}: ${step.said}`)))] : null);
+}

@@ -1,0 +1,217 @@
+// The panel: verdict, stages, module tree, tabs. It holds no truth of its own: `set` gives it data, `act` carries wishes away.
+import { h, watchTheme } from './dom.js';
+import { graphTab } from './graphtab.js';
+import { layer } from './layer.js';
+import { fixes, log, repro, steps } from './lists.js';
+import { tabs } from './tabs.js';
+import { tree } from './tree.js';
+
+/**
+ * What the panel is given; `panel.py` makes it.
+ * @typedef {object} Data
+ * @property {object[]} rows      modules, see tree.py
+ * @property {object} states      fqn → state
+ * @property {object} view        verdict, headline, stages, culprits, fixes …, see view.py
+ * @property {object[]} steps     history of trials
+ * @property {{running: boolean, text: string, error: string, since: number, finished: boolean}} progress
+ * @property {string[]} replaced  modules that the user replaced by placeholders
+ * @property {boolean} live       a session is behind: trials can be asked for
+ */
+const EMPTY = {
+    rows: [], states: {}, steps: [], replaced: [], live: false, progress: { running: false, text: '', error: '', since: 0, finished: true },
+    view: { verdict: 'open', headline: '', stages: [], culprits: [], fixes: [], comparisons: [], notes: [], unproven: [], proven: '', next: '', error: '' },
+};
+const VERDICTS = { good: '✓', bad: '✗', open: '○' };
+const STAGES = { passed: ['✓', 'passed'], failed: ['✗', 'failed'], ahead: ['·', 'not reached'] };
+
+/** @param {{act?: (type: string, content?: object) => void, select?: (fqn: string) => void}} handlers */
+export function panel(host, { act = null, select: onSelect = () => {} } = {}) {
+    const data = { ...EMPTY };
+    let selected = null;
+    let chosenByUser = false; // then nothing that is found moves the selection away
+    let logAsked = false;
+
+    const mark = h('span.od-verdict-mark', { 'aria-hidden': true });
+    const headline = h('span.od-headline');
+    const sentence = h('div.od-next');
+    const button = (name, label, title) => h('button.od-button.od-main-button', { type: 'button', title, onclick: () => act(name) }, label);
+    const buttons = {
+        step: button('step', '▸ Step', 'One trial'),
+        run: button('run', '▸▸ Run', 'Run the search to its end'),
+        stop: button('stop', '■ Stop', 'Stop after this trial; what was found stays'),
+    };
+    const live = h('div.od-drive', { role: 'group', 'aria-label': 'Search', hidden: true }, Object.values(buttons));
+    const chips = h('div.od-chips', { role: 'group', 'aria-label': 'Culprits' });
+    const strip = h('ol.od-stages', { 'aria-label': 'Stages of the export' });
+    const status = h('span.od-status', { role: 'status' });
+
+    const side = h('div.od-side');
+    const modules = tree(side, (fqn) => choose(fqn, true));
+    const layerPage = h('div.od-scroll-page');
+    const stepsPage = h('div.od-scroll-page');
+    const fixesPage = h('div.od-scroll-page');
+    const reproPage = h('div.od-fill-column');
+    const logPage = log();
+    const netron = graphTab({
+        select: (fqn) => choose(fqn, true, true),
+        focus: act ? (fqn) => act('focus', { fqn }) : undefined,
+    });
+    const pages = tabs([
+        { name: 'layer', label: 'Layer', element: layerPage },
+        { name: 'graph', label: 'Graph', element: netron.element },
+        { name: 'fixes', label: 'Fixes', element: fixesPage },
+        { name: 'repro', label: 'Repro', element: reproPage },
+        { name: 'steps', label: 'Steps', element: stepsPage },
+        { name: 'log', label: 'Log', element: logPage.element },
+    ], (name) => {
+        if (name === 'log' && act && !logAsked) {
+            logAsked = true;
+            act('log');
+        }
+    });
+    const treeFold = h('button.od-button.od-tree-fold', {
+        type: 'button', 'aria-expanded': 'false', onclick() {
+            const folded = root.classList.toggle('od-tree-open');
+            treeFold.setAttribute('aria-expanded', String(folded));
+        },
+    }, 'Modules');
+    const root = h('section.od-panel', { 'aria-label': 'onnx_debug', 'data-lm-suppress-shortcuts': 'true' },
+        h('header.od-head', {}, mark, h('div.od-words', {}, headline, sentence), live),
+        chips,
+        h('div.od-strip', {}, strip, status),
+        h('div.od-body', {}, h('div.od-side-box', {}, treeFold, side), h('div.od-main', {}, pages.bar, pages.stack)));
+    host.append(root);
+    pages.reveal('fixes', false);
+    pages.reveal('repro', false);
+    pages.show('layer');
+
+    function choose(fqn, byUser, fromGraph = false) {
+        selected = fqn;
+        if (byUser) {
+            chosenByUser = true;
+            onSelect(fqn);
+        }
+        modules.select(fqn);
+        netron.select(fqn, fromGraph);
+        drawLayer();
+        drawChips();
+    }
+
+    function drawLayer() {
+        if (selected !== null) {
+            const open = layerPage.querySelector('details')?.open;
+            layerPage.replaceChildren(layer(selected, data, modules, act), ...about());
+            layerPage.querySelectorAll('details').forEach((details) => { details.open = Boolean(open); });
+        }
+    }
+
+    function about() {
+        const { view } = data;
+        const lines = [
+            view.proven && h('p', {}, h('b', {}, 'Proven: '), `${view.proven}.`),
+            ...view.unproven.map((line) => h('p', {}, h('b', {}, 'Not proven: '), line)),
+            ...view.notes.map((line) => h('p', {}, h('b', {}, 'Note: '), line)),
+        ].filter(Boolean);
+        return lines.length ? [h('div.od-about', {}, lines)] : [];
+    }
+
+    function drawHead() {
+        const { view, progress } = data;
+        root.dataset.verdict = view.verdict;
+        mark.textContent = progress.running && view.verdict !== 'bad' ? '…' : VERDICTS[view.verdict];
+        headline.textContent = view.headline;
+        sentence.textContent = view.next ? `Next: ${view.next}` : '';
+        strip.replaceChildren(...view.stages.map(({ name, state }) => h(`li.od-${state}`, { title: STAGES[state][1] },
+            name, ' ', h('span', { 'aria-hidden': true }, STAGES[state][0]), h('span.od-unseen', {}, ` ${STAGES[state][1]}`))));
+        pages.reveal('fixes', view.fixes.length > 0);
+        pages.badge('fixes', view.fixes.length ? `${view.fixes.length} ✓` : '');
+        fixesPage.replaceChildren(fixes(view.fixes));
+        pages.reveal('repro', Boolean(view.repro));
+        reproPage.replaceChildren(...(view.repro ? [repro(view.repro)] : []));
+        drawChips();
+        drawStatus();
+    }
+
+    function drawChips() {
+        const { culprits } = data.view;
+        chips.hidden = culprits.length < 2;
+        chips.replaceChildren(...culprits.map((culprit, index) => h('button.od-chip', {
+            type: 'button', title: culprit.why, 'aria-pressed': String(culprit.fqn === selected), onclick: () => choose(culprit.fqn, true),
+        }, h('span', {}, `${index + 1}`), h('code', {}, culprit.name), h('span.od-kind', {}, culprit.kind))));
+    }
+
+    function drawStatus() {
+        const { progress, view } = data;
+        const seconds = progress.running ? (Date.now() / 1000 - progress.since) : view.seconds;
+        const parts = [progress.error || progress.text, view.trials !== undefined ? `${data.steps.length} trial${data.steps.length === 1 ? '' : 's'}` : null,
+            seconds >= 0 ? `${seconds.toFixed(1)} s` : null];
+        status.textContent = parts.filter(Boolean).join(' · ');
+        status.title = status.textContent;
+        status.classList.toggle('od-problem', Boolean(progress.error));
+        root.classList.toggle('od-running', progress.running);
+        live.hidden = !data.live || !act;
+        buttons.step.disabled = progress.running || progress.finished;
+        buttons.run.disabled = progress.running || progress.finished;
+        buttons.stop.disabled = !progress.running;
+    }
+
+    function drawSteps() {
+        const { scrollTop, scrollHeight, clientHeight } = stepsPage;
+        const atEnd = scrollTop + clientHeight >= scrollHeight - 40;
+        stepsPage.replaceChildren(steps(data.steps, (fqn) => choose(fqn, true)));
+        pages.badge('steps', data.steps.length ? String(data.steps.length) : '');
+        if (atEnd) {
+            stepsPage.scrollTop = stepsPage.scrollHeight;
+        }
+    }
+
+    const clock = setInterval(() => data.progress.running && drawStatus(), 500);
+    const unwatch = watchTheme((dark) => {
+        root.style.colorScheme = dark ? 'dark' : 'light';
+        netron.setDark(dark);
+    });
+
+    return {
+        root,
+        /** @param {Partial<Data>} change */
+        set(change) {
+            Object.assign(data, change);
+            if (change.rows) {
+                modules.setRows(change.rows);
+            }
+            if (change.states) {
+                modules.setStates(change.states);
+                netron.setStates(change.states);
+            }
+            if (change.steps) {
+                drawSteps();
+            }
+            if (change.view || change.progress) {
+                drawHead();
+            }
+            if (!chosenByUser && (change.rows || change.view) && data.rows.length) {
+                choose(data.view.culprits.length ? data.view.culprits[0].fqn : '', false);
+            } else if (change.rows && selected !== null) {
+                choose(selected, false);
+            } else {
+                drawLayer();
+            }
+        },
+        choose,
+        selected: () => selected,
+        openGraph: netron.open,
+        setLog: logPage.set,
+        forgetLog() {
+            logAsked = pages.current() === 'log';
+            if (logAsked && act) {
+                act('log');
+            }
+        },
+        dispose() {
+            clearInterval(clock);
+            unwatch();
+            modules.dispose();
+            netron.dispose();
+        },
+    };
+}

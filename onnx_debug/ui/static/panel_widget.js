@@ -1,0 +1,81 @@
+// The panel in its two homes: a notebook with a kernel (`render`) and a saved page (`mount`).
+import { bytes, shelf } from './graph.js';
+import { panel } from './panel.js';
+
+const TRAITS = ['rows', 'states', 'view', 'steps', 'progress', 'replaced', 'live'];
+const PATIENCE = 1500; // milliseconds until a kernel that does not hear "stop" is interrupted
+
+function render({ model, el }) {
+    el.style.width = '100%';
+    const shown = panel(el, {
+        act(type, content = {}) {
+            model.send({ type, ...content });
+            if (type === 'stop') {
+                setTimeout(() => model.get('progress').running && interrupt(model), PATIENCE);
+            }
+        },
+        select(fqn) {
+            model.set('selected', fqn);
+            model.save_changes();
+        },
+    });
+    const hide = document.createElement('style'); // the static report that follows is for readers without a kernel
+    hide.textContent = `.onnx-debug-saved.${CSS.escape(model.get('key'))} { display: none; }`;
+    el.append(hide);
+
+    const listeners = {
+        'change:selected': () => model.get('selected') !== shown.selected() && shown.choose(model.get('selected'), false),
+        'msg:custom': (message, buffers) => {
+            if (message.type === 'graph') {
+                const [packed, docs, viewer] = buffers;
+                if (viewer.byteLength) {
+                    shelf.put(message.facts.key, viewer);
+                }
+                const bundle = shelf.get(message.facts.key);
+                if (bundle || message.facts.problem) {
+                    shown.openGraph(message.facts, packed, docs, bundle);
+                } else {
+                    model.send({ type: 'hello', have: '' });
+                }
+            } else if (message.type === 'log') {
+                shown.setLog(message.text);
+            } else if (message.type === 'log changed') {
+                shown.forgetLog();
+            }
+        },
+    };
+    for (const name of TRAITS) {
+        listeners[`change:${name}`] = () => shown.set({ [name]: model.get(name) });
+    }
+    Object.entries(listeners).forEach(([name, listener]) => model.on(name, listener));
+    shown.set(Object.fromEntries(TRAITS.map((name) => [name, model.get(name)])));
+    if (model.get('selected') !== null) {
+        shown.choose(model.get('selected'), false);
+    }
+    model.send({ type: 'hello', have: shelf.key() });
+    return () => {
+        Object.entries(listeners).forEach(([name, listener]) => model.off(name, listener));
+        shown.dispose();
+    };
+}
+
+/** A kernel that is busy and has no second thread for messages is reached by an interrupt only. */
+function interrupt(model) {
+    const kernel = model.widget_manager && model.widget_manager.kernel;
+    if (kernel && kernel.interrupt) {
+        kernel.interrupt();
+    }
+}
+
+function mount(element, data) {
+    const shown = panel(element);
+    shown.set(data.panel);
+    shown.setLog(data.log);
+    if (data.graph) {
+        const { model, docs, viewer, ...facts } = data.graph;
+        shown.openGraph(facts, bytes(model), bytes(docs), bytes(viewer));
+    }
+    document.querySelectorAll('details.od-saved-report').forEach((details) => { details.open = false; });
+}
+
+export default { render, mount };
