@@ -66,13 +66,25 @@ class Interception:
                 self._namespace[name] = new
 
     def _answer(self, arguments: dict[str, Any]) -> Any:
-        from onnx_debug.session import onnx_program
-
         self.diagnosis = self._diagnose(**arguments)
         if not self.diagnosis.ok:
             raise ExportFailedError
         self.returned = onnx_program(self.diagnosis) if self.diagnosis.dynamo else None
         return self.returned
+
+
+def onnx_program(d: Diagnosis) -> Any:
+    """The exported model as the `torch.onnx.ONNXProgram` that the call would have returned.
+
+    Its weights are in memory, because the diagnosis' files go when the diagnosis goes. It has no `exported_program`: that one stayed in the
+    process of its trial.
+    """
+    import onnx_ir
+    import torch
+
+    assert d.onnx_path
+    model = onnx_ir.external_data.load_to_model(onnx_ir.load(d.onnx_path))
+    return torch.onnx.ONNXProgram(model, None)
 
 
 def failed_call(error: BaseException | None) -> dict[str, Any] | None:

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from onnx_debug import session
+from onnx_debug import interception, session
 from tests import samples
 
 
@@ -37,5 +37,5 @@ def engine(monkeypatch):
         return fake.answer
 
     monkeypatch.setattr(session, "diagnose", diagnose)
-    monkeypatch.setattr(session, "onnx_program", lambda diagnosis: "the program", raising=False)
+    monkeypatch.setattr(interception, "onnx_program", lambda diagnosis: "the program")
     return fake

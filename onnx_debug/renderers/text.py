@@ -72,7 +72,7 @@ def _exported(d: Diagnosis) -> Iterator[str]:
         worst = max(row.max_abs_diff for row in d.comparisons)
         yield f"  Compared with eager on {inputs} input set{'' if inputs == 1 else 's'}: max diff {number(worst)} ({effort(d)})."
     if d.onnx_path:
-        yield f"  The model: {d.onnx_path}"
+        yield f"  d.onnx_path: {d.onnx_path}"
 
 
 def _facts(culprit: Culprit, cell_name: CellName | None) -> list[tuple[str, str]]:
