@@ -25,9 +25,10 @@ _HEAT = ("#fdd49e", "#fdae6b", "#f16913", "#d94801", "#8c2d04")  # pale to dark,
 
 def view(d: Diagnosis, *, read: ReadLines = read_lines, cell_name: words.CellName | None = None) -> dict[str, Any]:
     """Everything the panel shows of a diagnosis but the tree, the steps, the log and the graph."""
+    pending = d.failure is None and not d.trials and not d.stopped  # a session that has not begun looks as if all were well
     return {
-        "verdict": "good" if d.ok else "open" if d.failure is None else "bad",
-        "headline": words.headline(d),
+        "verdict": "open" if pending or (d.failure is None and not d.ok) else "good" if d.ok else "bad",
+        "headline": f"{d.model_class}: not examined yet." if pending else words.headline(d),
         "proven": words.proven(d),
         "unproven": words.unproven(d),
         "next": words.next_step(d),

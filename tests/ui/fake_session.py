@@ -1,0 +1,139 @@
+"""A session that answers by heart: quick, the same every time, with a graph of any size. The kernel of the browser tests imports it."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import onnx
+from onnx import TensorProto, helper
+
+from onnx_debug.diagnosis import Answer, Culprit, Diagnosis, ModuleInfo, Proof, ProofKind, Step, TensorInfo
+from onnx_debug.events import CulpritFound, Started, TrialFinished, TrialStarted
+from onnx_debug.outcome import Failure, Mode, Source, Stage, Trial
+
+GUILTY = ("blocks.1.extra", "blocks.3.extra")
+PARTS = ("attention", "norm", "mlp", "extra")
+
+
+def failure(stage: Stage = Stage.TRANSLATE) -> Failure:
+    return Failure(
+        stage, Mode.ERROR, "s", "DispatchError", "No ONNX function found", "aten::linalg_qr.default", details="Traceback …\n" * 30
+    )
+
+
+def modules(blocks: int = 6) -> tuple[ModuleInfo, ...]:
+    inner = [
+        ModuleInfo(f"blocks.{i}{part and '.' + part}", "Bad" if part == "extra" else "Part", calls=1, parameters=256)
+        for i in range(blocks)
+        for part in ("", *PARTS)
+    ]
+    ends = (ModuleInfo("", "Net", calls=1, parameters=99_000), ModuleInfo("blocks", "ModuleList", parameters=90_000))
+    return (*ends, *inner, ModuleInfo("head", "Linear", calls=1, parameters=640))
+
+
+def culprit(fqn: str, **rest: Any) -> Culprit:
+    x = TensorInfo("x", "float32", (2, 8, 16), ("batch", 8, 16), min=-2.9, max=3.1)
+    given = {
+        "source": Source(__file__, 33, "return Failure", "forward"),
+        "inputs": (x,),
+        "outputs": (replace(x, name="0", nan_count=3),),
+        "op": "aten::linalg_qr.default",
+        **rest,
+    }
+    return Culprit(fqn, "Bad", True, Proof(ProofKind.ALONE, own_code_trial=True, necessary=True), failure(), **given)
+
+
+def graph(path: Path, nodes: int, blocks: int = 6, placeholders: Iterable[str] = GUILTY) -> str:
+    """A chain of `nodes` nodes, shared out evenly over the parts of the blocks."""
+    owners = [f"blocks.{i}.{part}" for i in range(blocks) for part in PARTS]
+    made = []
+    stubbed = set(placeholders)
+    for i in range(nodes):
+        owner = owners[i * len(owners) // nodes]
+        if owner in stubbed:
+            stubbed.discard(owner)
+            made.append(helper.make_node("Bad", [f"v{i}"], [f"v{i + 1}"], name=f"n{i}", domain="onnx_debug", module=owner))
+        else:
+            made.append(helper.make_node("Add", [f"v{i}", f"v{max(0, i - 3)}"], [f"v{i + 1}"], name=f"n{i}"))
+            made[-1].metadata_props.add(key="pkg.torch.onnx.name_scopes", value=repr(["", "blocks", owner, f"add_{i}"]))
+    ends = [helper.make_tensor_value_info(value, TensorProto.FLOAT, ["batch", 16]) for value in ("v0", f"v{nodes}")]
+    onnx.save(helper.make_model(helper.make_graph(made, "g", ends[:1], ends[1:])), path)
+    return str(path)
+
+
+class FakeSession:
+    """Finds the two culprits in six trials."""
+
+    def __init__(self, nodes: int = 40, pause: float = 0.05, blocks: int = 6) -> None:
+        self.on_event: Callable[[Any], None] = lambda event: None
+        self.finished = False
+        self.known_at = 0.0
+        self._pause = pause
+        self._modules = modules(blocks)
+        self._path = graph(Path(tempfile.mkdtemp(prefix="onnx_debug_test_")) / "model.onnx", nodes, blocks)
+        self._steps: list[Step] = []
+        self._found: tuple[Culprit, ...] = ()
+        self._begun = time.time()
+        self._plan = [
+            ("", (), Answer.FAILED, "export the whole model"),
+            ("blocks.1.extra", (), Answer.FAILED, "does blocks.1.extra fail alone?"),
+            ("", GUILTY[:1], Answer.FAILED, "check the rest of the model"),
+            ("blocks.2", (), Answer.PASSED, "does blocks.2 fail alone?"),
+            ("blocks.3.extra", (), Answer.FAILED, "another Bad: does it fail alone too?"),
+            ("", GUILTY, Answer.PASSED, "check the rest of the model"),
+        ]
+
+    @property
+    def diagnosis(self) -> Diagnosis:
+        return Diagnosis(
+            "Net",
+            failure=failure() if self._steps else None,
+            culprits=self._found,
+            sufficient=True if self.finished else None,
+            onnx_path=self._path if self._found else None,
+            trials=tuple(self._steps),
+            modules=self._modules if self._steps else (),
+            log="[torch.onnx] Obtain model graph\n<b>raw</b>\n[torch.onnx] Translate\nboom" if self._steps else "",
+            seconds=time.time() - self._begun,
+        )
+
+    def step(self) -> Step | None:
+        if self.finished:
+            return None
+        if not self._steps:
+            self.on_event(Started(len(self._modules)))
+        made = self._answer(*self._plan.pop(0))
+        if made.module in GUILTY:
+            self._found = (*self._found, culprit(made.module))
+            self.known_at = self.known_at or time.time()
+            self.on_event(CulpritFound(self._found[-1]))
+        self.finished = not self._plan
+        return made
+
+    def run(self) -> Diagnosis:
+        while self.step() is not None:
+            pass
+        return self.diagnosis
+
+    def probe(self, module: str, stubs: Iterable[str] = ()) -> Step:
+        if module == "head":
+            raise ValueError("the model has no module 'head'")
+        stubs = tuple(stubs)
+        return self._answer(module, stubs, Answer.PASSED if set(GUILTY) <= set(stubs) else Answer.FAILED, "asked for")
+
+    def stop(self) -> None:
+        self.finished = True
+
+    def _answer(self, module: str, stubs: tuple[str, ...], answer: Answer, why: str) -> Step:
+        self.on_event(TrialStarted(len(self._steps) + 1, Trial(module, frozenset(stubs)), why))
+        time.sleep(self._pause)
+        failed = answer is Answer.FAILED
+        step = Step(module, stubs, 0, why, answer, self._pause, Stage.TRANSLATE if failed else None, Mode.ERROR if failed else None, "boom")
+        self._steps.append(step)
+        self.on_event(TrialFinished(len(self._steps), step))
+        return step

@@ -1,0 +1,147 @@
+"""The panel's Python side: traits follow the session, wishes become trials, problems are shown. No browser."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+import pytest
+
+from onnx_debug.diagnosis import Diagnosis
+from onnx_debug.ui.panel import Panel, panel, saved
+from tests.ui.fake_session import GUILTY, FakeSession, culprit, modules
+
+
+@pytest.fixture
+def shown() -> Panel:
+    return panel(FakeSession(pause=0.0))
+
+
+def wait_until_idle(shown: Panel, seconds: float = 5.0) -> None:
+    end = time.monotonic() + seconds
+    while shown.progress["running"] and time.monotonic() < end:
+        time.sleep(0.01)
+
+
+def receive(shown: Panel, monkeypatch: pytest.MonkeyPatch, **message: Any) -> list[Any]:
+    """Let the panel hear a message; what it sends back is returned."""
+    sent: list[Any] = []
+    monkeypatch.setattr(shown, "send", lambda content, buffers=None: sent.append((content, buffers)))
+    before = threading.active_count()
+    shown._receive(shown, message, [])
+    while threading.active_count() > before:
+        time.sleep(0.01)
+    return sent
+
+
+def test_a_run_fills_everything(shown: Panel) -> None:
+    d = shown.run()
+    assert [one.fqn for one in d.culprits] == list(GUILTY)
+    assert shown.view["culprits"][0]["fqn"] == "blocks.1.extra"
+    assert shown.states["blocks.1.extra"] == "culprit"
+    assert shown.states["head"] == "passes"
+    assert len(shown.rows) == len(modules())
+    assert [step["said"] for step in shown.steps][-1] == "passed"
+    assert shown.progress == {**shown.progress, "running": False, "finished": True, "error": ""}
+
+
+def test_step_by_step(shown: Panel) -> None:
+    shown.step()
+    shown.step()
+    assert [step["what"] for step in shown.steps] == ["Net (the whole model)", "blocks.1.extra alone"]
+    assert not shown.progress["finished"]
+
+
+def test_what_is_being_tried_is_said() -> None:
+    shown = panel(FakeSession(pause=0.0))
+    said: list[str] = []
+    shown.observe(lambda change: said.append(change["new"]["text"]), "progress")
+    shown.run()
+    assert "trying blocks.1.extra: does blocks.1.extra fail alone?" in said
+
+
+def test_stop_pauses_and_run_goes_on() -> None:
+    shown = panel(FakeSession(pause=0.2))
+    worker = threading.Thread(target=shown.run)
+    worker.start()
+    time.sleep(0.3)
+    shown.stop()
+    worker.join()
+    assert 1 <= len(shown.steps) < 6
+    shown.run()
+    assert len(shown.steps) == 6
+
+
+def test_only_one_thing_at_a_time() -> None:
+    shown = panel(FakeSession(pause=0.3))
+    worker = threading.Thread(target=shown.step)
+    worker.start()
+    time.sleep(0.1)
+    shown.step()
+    worker.join()
+    assert len(shown.steps) == 1
+
+
+def test_wishes_become_trials(shown: Panel, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown.step()
+    for name in ("alone", "split", "replace"):
+        receive(shown, monkeypatch, type=name, fqn="blocks.1")
+    whats = [step["what"] for step in shown.steps][1:]
+    assert whats == ["blocks.1 alone", "blocks.1 with 4 modules replaced", "Net (the whole model) with blocks.1 replaced"]
+    assert shown.replaced == ["blocks.1"]
+    assert shown.states["blocks.1"] == "stubbed"
+
+
+def test_replacing_again_restores(shown: Panel) -> None:
+    shown.step()
+    shown.replace("blocks.1")
+    shown.replace("blocks.1")
+    assert shown.replaced == []
+    assert shown.steps[-1]["what"] == "Net (the whole model)"
+
+
+def test_problems_are_shown_not_raised(shown: Panel, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown.step()
+    receive(shown, monkeypatch, type="alone", fqn="head")
+    assert "no module 'head'" in shown.progress["error"]
+    assert not shown.progress["running"]
+
+
+def test_a_leaf_cannot_be_split(shown: Panel) -> None:
+    shown.step()
+    shown.split("blocks.1.mlp")
+    assert "no called children" in shown.progress["error"]
+
+
+def test_the_graph_goes_by_message_and_the_viewer_only_once(shown: Panel, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown.run()
+    [(first, buffers)] = receive(shown, monkeypatch, type="hello", have="")
+    [(_, again)] = receive(shown, monkeypatch, type="hello", have=first["facts"]["key"])
+    assert [len(buffers[2]) > 100_000, len(again[2])] == [True, 0]
+
+
+def test_the_log_goes_by_message(shown: Panel, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown.run()
+    [(answer, _)] = receive(shown, monkeypatch, type="log")
+    assert "<b>raw</b>" in answer["text"]
+
+
+def test_unknown_messages_do_nothing(shown: Panel, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert receive(shown, monkeypatch, type="_end") == []
+
+
+def test_a_finished_diagnosis_has_no_buttons() -> None:
+    shown = panel(Diagnosis("Net", culprits=(culprit("a"),), onnx_path="/nowhere.onnx"))
+    assert not shown.live
+    shown.step()
+    assert shown.steps == []
+
+
+def test_the_text_form_is_one_line(shown: Panel) -> None:
+    shown.run()
+    assert repr(shown) == "onnx_debug panel: Export stops at translate: 2 of 33 modules block it."
+
+
+def test_a_saved_report_belongs_to_its_panel(shown: Panel) -> None:
+    assert saved("<p>report</p>", shown) == f'<div class="onnx-debug-saved {shown.key}"><p>report</p></div>'

@@ -1,0 +1,103 @@
+"""A diagnosis in the panel's words: complete for every kind of diagnosis, plain data, the source of the guilty class."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+from onnx_debug import graphs
+from onnx_debug.diagnosis import Answer, Diagnosis, Step
+from onnx_debug.outcome import Comparison, Mode, Source, Stage
+from onnx_debug.ui import view
+from tests import samples
+from tests.ui.fake_session import graph
+
+CODE = """import torch
+
+class Other:
+    pass
+
+class Bad(torch.nn.Module):
+    def forward(self, x):
+        if x.sum() > 0:
+            return x
+        return -x
+
+def helper(x):
+    return bool(x)
+"""
+
+
+@pytest.mark.parametrize("name", samples.ALL)
+def test_every_diagnosis_is_plain_data(name: str) -> None:
+    d = samples.ALL[name]
+    made = json.loads(json.dumps(view.view(d)))
+    assert made["headline"]
+    assert len(made["culprits"]) == len(d.culprits)
+
+
+def test_stages_show_where_it_stops() -> None:
+    states = [stage["state"] for stage in view.stages(samples.three())]
+    assert states == ["passed"] * 3 + ["failed"] + ["ahead"] * 4
+
+
+def test_a_passing_export_has_passed_every_stage() -> None:
+    assert {stage["state"] for stage in view.stages(samples.exported())} == {"passed"}
+
+
+def test_before_the_first_trial_nothing_is_claimed() -> None:
+    made = view.view(Diagnosis("Net"))
+    assert made["verdict"] == "open"
+    assert {stage["state"] for stage in made["stages"]} == {"ahead"}
+
+
+def test_the_whole_guilty_class_is_shown() -> None:
+    lines = view.class_source(Source("model.py", 8, "if x.sum() > 0:"), lambda file: CODE.splitlines(keepends=True))
+    assert [number for number, _, _ in lines] == [6, 7, 8, 9, 10]
+    assert [text for _, text, guilty in lines if guilty] == ["        if x.sum() > 0:"]
+
+
+def test_a_function_stands_for_itself() -> None:
+    lines = view.class_source(Source("model.py", 13, "return bool(x)"), lambda file: CODE.splitlines(keepends=True))
+    assert [text for _, text, _ in lines] == ["def helper(x):", "    return bool(x)"]
+
+
+@pytest.mark.parametrize("text", ["", "%%onnx_export\n" + CODE, "changed\n" * 20])
+def test_without_readable_python_the_line_is_still_there(text: str) -> None:
+    lines = view.class_source(Source("model.py", 9, "if x.sum() > 0:"), lambda file: text.splitlines(keepends=True))
+    assert any("if x.sum() > 0:" in line for _, line, guilty in lines if guilty)
+
+
+def test_steps_read_as_sentences() -> None:
+    trials = (
+        Step("blocks.3", (), 0, "", Answer.FAILED, 0.1, Stage.CAPTURE, Mode.TIMEOUT),
+        Step("blocks.3", ("blocks.3.b", "blocks.3.a"), 0, "", Answer.PASSED, 0.1),
+        Step("", ("a", "b", "c"), 0, "", Answer.UNRESOLVED, 0.1),
+    )
+    assert [(step["what"], step["said"]) for step in view.steps(trials, "Net")] == [
+        ("blocks.3 alone", "does not end at capture"),
+        ("blocks.3 with a and b replaced", "passed"),
+        ("Net (the whole model) with 3 modules replaced", "unresolved"),
+    ]
+
+
+def test_heat_grows_with_the_difference(tmp_path: Path) -> None:
+    shown = graphs.load(graph(tmp_path / "m.onnx", 4))
+    colours = view.heat(shown, {"v1": 1e-6, "v2": 1e-3, "v3": math.inf, "v4": 0.0})
+    assert list(colours) == ["n0", "n1", "n2"]
+    assert len(set(colours.values())) == 3
+
+
+def test_only_outputs_that_differ_are_hot() -> None:
+    rows = (Comparison(0, "y", "values differ", 1e-2, 1e-2, 3, 9), Comparison(0, "z", "", 1e-7), Comparison(1, "n", "NaN", math.nan))
+    assert view.errors_of(rows) == {"y": 1e-2, "n": math.inf}
+
+
+def test_a_very_long_error_keeps_its_end() -> None:
+    d = samples.diagnosis(samples.culprit(failure=samples.failure(details="x" * 100_000 + "the end")))
+    error = view.view(d)["culprits"][0]["error"]
+    assert len(error) < 21_000
+    assert error.endswith("the end")
