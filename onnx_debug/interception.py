@@ -10,6 +10,7 @@ from functools import wraps
 from typing import Any
 
 from onnx_debug.diagnosis import Diagnosis
+from onnx_debug.errors import CaseError
 
 Diagnose = Callable[..., Diagnosis]
 
@@ -41,7 +42,7 @@ class Interception:
 
         @wraps(original)
         def export(*args: Any, **kwargs: Any) -> Any:
-            arguments = inspect.signature(original).bind(*args, **kwargs).arguments
+            arguments = _bind(original, args, kwargs)
             # The engine calls the exporter itself, so it must find the true one.
             with self._standing_for(export, original):
                 return self._answer(arguments)
@@ -71,6 +72,14 @@ class Interception:
             raise ExportFailedError
         self.returned = onnx_program(self.diagnosis) if self.diagnosis.dynamo else None
         return self.returned
+
+
+def _bind(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """The call's arguments by name; those that were not given are left out."""
+    try:
+        return inspect.signature(function).bind(*args, **kwargs).arguments
+    except TypeError as error:
+        raise CaseError(f"torch.onnx.export: {error}") from error
 
 
 def onnx_program(d: Diagnosis) -> Any:

@@ -83,6 +83,8 @@ class OnnxDebugMagics(Magics):
                 return cells.run(self.shell, cell)
         except ExportFailedError:
             return None
+        except CaseError as error:
+            raise UsageError(str(error)) from None
         except NameError as error:
             line = cells.raised_at_top(error)
             if line is None:

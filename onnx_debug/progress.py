@@ -23,16 +23,14 @@ class Progress:
         self._write = write
         self._clock = clock
         self._began = clock()
-        self._modules = 0
-        self._culprits: list[str] = []
+        self._culprits = 0
 
     def __call__(self, event: Event) -> None:
         """Show what this event says."""
         if isinstance(event, Started):
-            self._modules = event.modules
-            self._write(f"onnx_debug: recording {self._modules} modules")
+            self._write(f"onnx_debug: {event.modules} modules recorded")
         elif isinstance(event, CulpritFound):
-            self._culprits.append(event.culprit.fqn or "the whole model")
+            self._culprits += 1
         elif isinstance(event, TrialStarted):
             self._write(self._line(event))
 
@@ -41,9 +39,10 @@ class Progress:
         self._write("")
 
     def _line(self, event: TrialStarted) -> str:
-        found = f" · found {', '.join(self._culprits[:2])}{' …' if len(self._culprits) > 2 else ''}" if self._culprits else ""
-        what = event.trial.module or "the whole model"
-        return f"onnx_debug: trial {event.number}, {self._clock() - self._began:.0f} s · {what}: {event.why}{found}"
+        parts = [f"onnx_debug: trial {event.number}", f"{self._clock() - self._began:.0f} s", event.why]
+        if self._culprits:
+            parts.append(f"{self._culprits} found")
+        return " · ".join(parts)
 
 
 def terminal_writer(stream: TextIO | None = None) -> Callable[[str], None]:

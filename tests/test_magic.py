@@ -120,6 +120,11 @@ def test_a_case_that_is_none_is_one_line(shell, engine, capsys, monkeypatch, cel
     assert usage_error(shell, f"%%onnx_export\n{cell}", capsys) == "the model is a str, not a torch.nn.Module"
 
 
+def test_an_argument_that_the_exporter_does_not_know(shell, engine, capsys):
+    said = usage_error(shell, "%%onnx_export\nimport torch\ntorch.onnx.export('model', (1,), nonsense=3)", capsys)
+    assert said == "torch.onnx.export: got an unexpected keyword argument 'nonsense'"
+
+
 def test_an_error_of_the_cell_is_shown_as_usual(shell, engine, capsys):
     result = shell.run_cell("%%onnx_export\ndef half(x):\n    return x / 0\nhalf(1), 2")
     assert isinstance(result.error_in_exec, ZeroDivisionError)

@@ -20,11 +20,11 @@ def test_says_what_is_tried_how_many_and_how_long():
     progress = Progress(lines.append, clock=lambda: next(seconds))
     progress(Started(103))
     progress(CulpritFound(samples.culprit()))
-    progress(TrialStarted(4, Trial("blocks.3"), "does it fail alone?"))
+    progress(TrialStarted(4, Trial("blocks.3"), "does blocks.3 fail alone?"))
     progress.clear()
     assert lines == [
-        "onnx_debug: recording 103 modules",
-        "onnx_debug: trial 4, 2 s · blocks.3: does it fail alone? · found blocks.7.extra",
+        "onnx_debug: 103 modules recorded",
+        "onnx_debug: trial 4 · 2 s · does blocks.3 fail alone? · 1 found",
         "",
     ]
 

@@ -79,6 +79,11 @@ def test_a_search_that_was_stopped_says_so():
     assert render(samples.ALL["stopped_later"]).startswith("✗ Stopped early. blocks.7.extra (BadQr)")
 
 
+def test_a_search_stopped_before_any_proof_names_the_clue():
+    d = samples.diagnosis(failure=samples.branch_failure(), stopped=True, sufficient=None)
+    assert "Not proven: the failure itself names blocks.3.extra" in render(d)
+
+
 def test_line_of_a_helper_stands_below_the_module_s_own():
     text = render(samples.diagnosis(samples.culprit(failure=samples.branch_failure(), source=samples.IF, fqn="blocks.3.extra")))
     assert text.index("model.py:11") < text.index("helpers.py:4")

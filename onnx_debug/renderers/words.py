@@ -68,8 +68,8 @@ def _failure_headline(d: Diagnosis, failure: Failure) -> str:
         culprit = d.culprits[0]
         stage = culprit.failure.stage
         return f"{culprit_title(culprit, d.model_class)} stops the export at {stage}: {why(culprit)}."
-    clue = clue_of(failure, "")
-    return f"{d.model_class}: export stops at {failure.stage}; no module could be blamed: {reason(failure, clue)}."
+    blamed = "" if d.stopped else "; no module could be blamed"
+    return f"{d.model_class}: export stops at {failure.stage}{blamed}: {reason(failure, clue_of(failure, ''))}."
 
 
 def _own_words(failure: Failure) -> str:
@@ -149,7 +149,9 @@ def _sufficiency(d: Diagnosis) -> list[str]:
 
 def unproven(d: Diagnosis) -> list[str]:
     """What could not be shown, and why: one line each, repeated reasons once."""
-    lines = [
+    clue = clue_of(d.failure, "") if d.failure and not d.culprits and not d.request else None
+    lines = [f"the failure itself names {module_name(clue.fqn, d.model_class)}"] if clue else []
+    lines += [
         f"{module_name(culprit.fqn, d.model_class)}: {first_line(culprit.proof.reason) or 'named by the failure only'}"
         for culprit in d.culprits
         if culprit.proof.kind is ProofKind.UNPROVEN or culprit.proof.reason
@@ -167,6 +169,8 @@ def next_step(d: Diagnosis) -> str:
         return f"{fix.title} (checked: exports and runs, max diff {number(fix.max_abs_diff)}; {which})."
     if d.failure is None:
         return "run it again with more time." if d.stopped else ""
+    if d.stopped:
+        return "run it again to the end; what stands here was found so far."
     if not d.culprits:
         return advice(d.failure) if d.failure.stage in _NO_LAYER else "d.failure.details and d.log say more."
     culprit = d.culprits[0]
