@@ -16,6 +16,7 @@ from onnx_debug.diagnosis import Proof, ProofKind
 from onnx_debug.outcome import Clue, ClueKind, Failure, Outcome, Stage, Trial
 from onnx_debug.tree import Tree
 
+CHILDREN_LIMIT = 12  # of a guilty root that are asked alone
 NECESSITY_LIMIT = 4  # above this many culprits one trial each would double the cost of a diagnosis
 
 
@@ -91,6 +92,7 @@ class Search:
         self._tree = tree
         self._answers: dict[Trial, Outcome] = {}
         self._refuted: set[str] = set()
+        self._set_aside: frozenset[str] = frozenset()
 
     def run(self) -> Steps:
         """Ask until the culprits are known."""
@@ -105,12 +107,17 @@ class Search:
             yield from self._find(outcome)
             if self.findings.request_at_fault or self.findings.names == before:
                 break
-            if "" in self.findings.names:
+            if "" in self.findings.names and not self._set_aside:
                 yield from self._look_below_the_root()
                 break
-            outcome = yield from self._ask(Trial("", stubs=self.findings.names), _replaced("check the rest of the model", self.findings.names))
-        self._conclude(outcome)
+            outcome = yield from self._ask(Trial("", stubs=self._replaceable), _replaced("check the rest of the model", self._replaceable))
+        self._conclude()
         yield from self._prove_necessity()
+
+    @property
+    def _replaceable(self) -> frozenset[str]:
+        """What a trial of the rest replaces: the culprits, and what only together with the root's own code fails."""
+        return (self.findings.names | self._set_aside) - {""}
 
     def _ask(self, trial: Trial, why: str) -> Ask:
         """Yield a question once; a repeated one is answered from memory."""
@@ -118,12 +125,11 @@ class Search:
             self._answers[trial] = yield Question(trial, why)
         return self._answers[trial]
 
-    def _conclude(self, outcome: Outcome) -> None:
+    def _conclude(self) -> None:
         """What is left when all culprits are replaced."""
-        culprits = self.findings.names
-        if not culprits or "" in culprits:
+        last = self._answers.get(Trial("", stubs=self._replaceable))
+        if not self._replaceable or last is None:
             return
-        last = self._answers.get(Trial("", stubs=culprits), outcome)
         self.findings.sufficient = None if last.unresolved else last.ok
         self.findings.rest = last.failure
 
@@ -143,7 +149,7 @@ class Search:
             return
         if self._is_artefact(failure):
             return
-        found = yield from self._bisect("", failure, self.findings.names)
+        found = yield from self._bisect("", failure, self._replaceable)
         if found is None and clues and not self.findings.culprits:
             found = self._unproven(clues[0], failure)
         if found is not None:
@@ -159,11 +165,22 @@ class Search:
         return None
 
     def _prove_scanned(self, outcome: Outcome, failure: Failure) -> Steps:
-        """One pass over the graph names every operator without translation: prove them all before the next whole trial."""
-        for clue in outcome.hints:
-            if clue.kind is ClueKind.SCAN and self._known(clue.fqn) not in self.findings.names:
-                scanned = replace(failure, op=clue.op, signature=f"{Stage.TRANSLATE}/error/{failure.exception_type}/{clue.op}", clues=(clue,))
-                found = yield from self._prove(clue, scanned)
+        """One pass over the graph names every operator without translation: prove them all before the next whole trial.
+
+        The pass is to be believed only where the failure itself is of that kind; a graph that could not be decomposed holds much that the
+        exporter would still have taken away.
+        """
+        scanned = [clue for clue in outcome.hints if clue.kind is ClueKind.SCAN]
+        if failure.op is None or failure.op not in {clue.op for clue in scanned}:
+            return
+        for clue in scanned:
+            fqn = self._known(clue.fqn)
+            if fqn == "" or fqn in self.findings.names:
+                continue
+            expected = replace(failure, signature=failure.signature.replace(failure.op, clue.op or ""), op=clue.op, clues=(clue,))
+            call, alone = yield from self._fails_alone(fqn, expected)
+            if alone is not None and alone.failure is not None:
+                found = yield from self._own_code(fqn, call, alone.failure, clue)
                 if found is not None:
                     self._add(found)
 
@@ -273,7 +290,7 @@ class Search:
         """Does the failure go away when the module is replaced? With wrong numbers that proves nothing: a placeholder feeds eager's values."""
         if failure.stage is Stage.COMPARE or self._is_artefact(failure):
             return None
-        stubs = self.findings.names | {fqn}
+        stubs = self._replaceable | {fqn}
         outcome = yield from self._ask(Trial("", stubs=stubs), f"{fqn} does not fail so alone: does the model pass it when it is replaced?")
         moved = outcome.failure is not None and bool(outcome.failure.clues) and self._known(outcome.failure.clues[0].fqn) != fqn
         if outcome.ok or moved:
@@ -281,14 +298,22 @@ class Search:
         return None
 
     def _prove_root(self, clue: Clue, failure: Failure) -> Proving:
-        children = set(self._children("")) | self.findings.names
-        outcome = yield from self._ask(Trial("", stubs=frozenset(children)), "with everything inside the model replaced, does it still fail?")
+        """The failure names the whole model's own code. A child can still be part of it, by what it returns."""
+        children = [child for child in self._children("") if child not in self._replaceable]
+        stubs = self._replaceable | set(children)
+        outcome = yield from self._ask(Trial("", stubs=stubs), "with everything inside the model replaced, does it still fail?")
         if alike(outcome.failure, failure):
             return Finding("", own_code=True, proof=Proof(ProofKind.ROOT, own_code_trial=True), failure=failure, clue=clue)
-        if outcome.ok and clue.kind is not ClueKind.FRAME:
+        if not outcome.ok:
+            reason = outcome.unresolved or "with all children replaced the model fails in another way"
+            return Finding("", own_code=True, proof=Proof(ProofKind.UNPROVEN, reason=reason), failure=failure, clue=clue)
+        if clue.kind is not ClueKind.FRAME:
             return None  # a child is to blame: bisection finds it
-        reason = "" if outcome.ok else outcome.unresolved or "with all children replaced the model fails in another way"
-        return Finding("", own_code=True, proof=Proof(ProofKind.UNPROVEN if reason else ProofKind.ROOT, reason=reason), failure=failure, clue=clue)
+        partners = yield from self._smallest_failing("", children, failure, self._replaceable)
+        self._set_aside |= set(partners)
+        yield from self._ask_alone(partners)
+        reason = f"only with what {', '.join(partners)} returns"
+        return Finding("", own_code=True, proof=Proof(ProofKind.ROOT, own_code_trial=True, reason=reason), failure=failure, clue=clue)
 
     def _unproven(self, clue: Clue, failure: Failure) -> Finding:
         reason = "no trial reproduces the failure with this module alone or without it"
@@ -362,15 +387,19 @@ class Search:
 
     def _look_below_the_root(self) -> Steps:
         """The root cannot be replaced, so what else fails below it shows only alone."""
-        root = next(finding for finding in self.findings.culprits if finding.fqn == "")
-        for child in self._children(""):
-            if child in self.findings.names:
-                continue
+        children = [child for child in self._children("") if child not in self.findings.names]
+        yield from self._ask_alone(children[:CHILDREN_LIMIT])
+        if len(children) > CHILDREN_LIMIT:
+            self.findings.notes.append(f"Only the first {CHILDREN_LIMIT} of {len(children)} children were tried for failures of their own.")
+
+    def _ask_alone(self, children: Iterable[str]) -> Steps:
+        for child in children:
             outcome = yield from self._ask(Trial(child), f"the whole model is to blame: does {child} also fail by itself?")
-            if outcome.failure is not None and outcome.failure.stage is root.failure.stage and outcome.failure.clues:
-                found = yield from self._prove(outcome.failure.clues[0], outcome.failure)
-                if found is not None and found.proof.kind is ProofKind.ALONE:
-                    self._add(found)
+            if outcome.failure is None or not outcome.failure.clues:
+                continue
+            found = yield from self._prove(outcome.failure.clues[0], outcome.failure)
+            if found is not None and found.proof.kind is ProofKind.ALONE:
+                self._add(found)
 
     def _prove_necessity(self) -> Steps:
         """With all culprits but one replaced the model must still fail. The last one found is proven: the others were replaced when it showed."""
@@ -378,7 +407,9 @@ class Search:
         if self.findings.sufficient is not True or len(culprits) > NECESSITY_LIMIT:
             return
         for position, finding in enumerate(culprits):
-            others = self.findings.names - {finding.fqn}
+            if finding.fqn == "":
+                continue
+            others = self._replaceable - {finding.fqn}
             outcome = yield from self._ask(Trial("", stubs=others), f"is {finding.fqn} needed? Everything else is replaced")
             necessary = None if outcome.unresolved else outcome.failed
             culprits[position] = replace(finding, proof=replace(finding.proof, necessary=necessary))
