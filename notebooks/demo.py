@@ -57,9 +57,8 @@ def show(make: Callable[[], Case]) -> bool:
     """Diagnose one model, print the answer, write the report; True when a culprit was found."""
     model, args = make()
     print(f"\n── {type(model).__name__}: {(make.__doc__ or '').strip()}\n")
-    progress = Progress(terminal_writer())
-    diagnosis = onnx_debug.diagnose(model, args, on_event=progress)
-    progress.clear()
+    with Progress(terminal_writer()) as progress:
+        diagnosis = onnx_debug.diagnose(model, args, on_event=progress)
     print(text.render(diagnosis))
     print(f"  Report: {diagnosis.save_html(OUTPUT / f'{make.__name__}.html')}")
     return bool(diagnosis.culprits)

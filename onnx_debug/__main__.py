@@ -95,11 +95,10 @@ def _case(made: Any) -> tuple[dict[str, Any], dict[str, Any]]:
 def _diagnose(case: dict[str, Any], keywords: dict[str, Any], *, quiet: bool) -> Any:
     from onnx_debug.session import diagnose
 
-    progress = Progress(terminal_writer())
-    try:
-        return diagnose(**case, on_event=None if quiet else progress, **keywords)
-    finally:
-        progress.clear()
+    if quiet:
+        return diagnose(**case, **keywords)
+    with Progress(terminal_writer()) as progress:
+        return diagnose(**case, on_event=progress, **keywords)
 
 
 if __name__ == "__main__":

@@ -94,13 +94,11 @@ class OnnxDebugMagics(Magics):
     def _diagnose(self, options: argparse.Namespace, **arguments: Any) -> Diagnosis:
         from onnx_debug.session import diagnose
 
-        progress = Progress(_discard if options.quiet else self._writer())
         try:
-            diagnosis = diagnose(on_event=progress, **{**arguments, **to_keywords(options)})
+            with Progress(_discard if options.quiet else self._writer()) as progress:
+                diagnosis = diagnose(on_event=progress, **{**arguments, **to_keywords(options)})
         except CaseError as error:
             raise UsageError(str(error)) from None
-        finally:
-            progress.clear()
         if options.log:
             print(diagnosis.log)  # noqa: T201 - what was asked for
         return diagnosis

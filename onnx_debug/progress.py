@@ -6,13 +6,13 @@ import shutil
 import sys
 import time
 from collections.abc import Callable
-from typing import TextIO
+from typing import Self, TextIO
 
 from onnx_debug.events import CulpritFound, Event, Started, TrialStarted
 
 
 class Progress:
-    """Turns the session's events into that line. Give it to `diagnose` as `on_event`.
+    """Turns the session's events into that line. Give it to `diagnose` as `on_event`; leaving it as a context clears the line.
 
     Args:
         write: shows a line in place of the last one; an empty line clears it.
@@ -25,6 +25,13 @@ class Progress:
         self._began = clock()
         self._culprits = 0
 
+    def __enter__(self) -> Self:
+        self._write("onnx_debug: loading the exporter and running the model")
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._write("")
+
     def __call__(self, event: Event) -> None:
         """Show what this event says."""
         if isinstance(event, Started):
@@ -33,10 +40,6 @@ class Progress:
             self._culprits += 1
         elif isinstance(event, TrialStarted):
             self._write(self._line(event))
-
-    def clear(self) -> None:
-        """Leave nothing behind."""
-        self._write("")
 
     def _line(self, event: TrialStarted) -> str:
         parts = [f"onnx_debug: trial {event.number}", f"{self._clock() - self._began:.0f} s", event.why]

@@ -17,12 +17,12 @@ class Terminal(io.StringIO):
 
 def test_says_what_is_tried_how_many_and_how_long():
     lines, seconds = [], iter([0.0, 2.4])
-    progress = Progress(lines.append, clock=lambda: next(seconds))
-    progress(Started(103))
-    progress(CulpritFound(samples.culprit()))
-    progress(TrialStarted(4, Trial("blocks.3"), "does blocks.3 fail alone?"))
-    progress.clear()
+    with Progress(lines.append, clock=lambda: next(seconds)) as progress:
+        progress(Started(103))
+        progress(CulpritFound(samples.culprit()))
+        progress(TrialStarted(4, Trial("blocks.3"), "does blocks.3 fail alone?"))
     assert lines == [
+        "onnx_debug: loading the exporter and running the model",
         "onnx_debug: 103 modules recorded",
         "onnx_debug: trial 4 · 2 s · does blocks.3 fail alone? · 1 found",
         "",

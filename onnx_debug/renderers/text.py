@@ -27,7 +27,7 @@ MOST_LINES = 12
 _LISTED = 4  # culprits that get a line of their own
 _WIDTH = 170
 _WIDEST_LABEL = 28  # longer ones (a path in site-packages) are not worth aligning with
-_SHORT_REASON = 80  # where place and reason share a line
+_SHORTEST_REASON = 30  # where place and reason share a line
 
 
 def render(d: Diagnosis, cell_name: CellName | None = None) -> str:
@@ -108,11 +108,8 @@ def _several(d: Diagnosis, cell_name: CellName | None) -> Iterator[str]:
             yield line + why(culprit)
             yield from _rows(_facts(culprit, cell_name), "     ")
         else:
-            yield (
-                line
-                + shorten(why(culprit), _SHORT_REASON)
-                + "".join(f"   {place(source, cell_name)}" for source in guilty_lines(culprit)[:1])
-            )
+            where = "".join(f"   {place(source, cell_name)}" for source in guilty_lines(culprit)[:1])
+            yield line + shorten(why(culprit), max(_SHORTEST_REASON, _WIDTH - len(line) - len(where))) + where
     yield from _rest(d.culprits[len(listed) :])
 
 
