@@ -43,11 +43,11 @@ def in_tmp(tmp_path, monkeypatch):
 
 
 def test_a_class_of_the_cell_is_named_with_its_line(shell, in_tmp):
-    d = shell.run_cell(BLOCKED).result
-    data, _ = shell.display_formatter.format(d)
+    done = shell.run_cell(BLOCKED, store_history=True)
+    data, _ = shell.display_formatter.format(done.result)
     first, *rest = data["text/plain"].splitlines()
     assert first.startswith("✗ 1 (Shift) stops the export at capture: ")
-    assert any(f"Cell In[{shell.execution_count}]:7  if x.sum() > 0:" in line for line in rest)
+    assert any(f"Cell In[{done.execution_count}]:7  if x.sum() > 0:" in line for line in rest)
     assert "class Shift" in data["text/html"]
     assert not (in_tmp / "blocked.onnx").exists()
 
