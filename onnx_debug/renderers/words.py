@@ -24,6 +24,7 @@ _PROOFS_OF_SOME = {
     ProofKind.ANCESTOR: "as the smallest modules that fail alone",
     ProofKind.ROOT: "by replacing all children",
 }
+_LONGEST_REQUEST = 240  # what was wrong and what was expected belong together
 _NO_LAYER = (Stage.EAGER, Stage.OPTIONS)  # stages where no layer is looked for
 CellName = Callable[[str], str | None]
 
@@ -61,7 +62,8 @@ def _failure_headline(d: Diagnosis, failure: Failure) -> str:
     if failure.stage is Stage.EAGER:
         return f"{d.model_class} itself fails, before any export: {_own_words(failure)}."
     if d.request:
-        return f"The request is at fault, no layer of {d.model_class} ({failure.stage}): {first_line(d.request)}."
+        said = first_line(d.request, _LONGEST_REQUEST)
+        return f"The request is at fault, no layer of {d.model_class} ({failure.stage}): {said}{'' if said.endswith('…') else '.'}"
     if len(d.culprits) > 1:
         return f"Export stops at {failure.stage}: {len(d.culprits)} of {plural(len(d.modules), 'module')} block it."
     if d.culprits:
