@@ -68,7 +68,7 @@ class AloneInputs:
 
 def inputs_as_recorded(call: Call) -> AloneInputs:
     """The inputs of an eager call."""
-    assert call.arguments is not None  # noqa: S101 - the caller checked that the call was recorded
+    assert call.arguments is not None
     leaves = [live_copy(leaf) for leaf in call.arguments.leaves]
     return AloneInputs(call.arguments.template, leaves, [""] * len(leaves), [()] * len(leaves), from_eager=True)
 
@@ -78,7 +78,7 @@ def inputs_as_traced(call: Call, traced: Call) -> AloneInputs:
 
     A model may hand on other things while it is captured: a mask instead of None, a symbolic number instead of a plain one.
     """
-    assert call.arguments is not None and traced.arguments is not None  # noqa: S101, PT018 - checked by the caller
+    assert call.arguments is not None and traced.arguments is not None  # noqa: PT018 - checked by the caller
     unused = [leaf for leaf in call.arguments.leaves if isinstance(leaf, torch.Tensor)]
     made, numbers, dynamic = [], [], []
     exact = traced.arguments.template == call.arguments.template
@@ -107,7 +107,9 @@ def _number(leaf: Leaf) -> torch.Tensor:
 def _value_for(leaf: Leaf, unused: list[torch.Tensor]) -> torch.Tensor | None:
     """The first unused eager tensor of that dtype and shape; a size that depends on data fits any."""
     for position, tensor in enumerate(unused):
-        same_shape = tensor.dim() == len(leaf.hints) and all(hint in (None, size) for hint, size in zip(leaf.hints, tensor.shape, strict=True))
+        same_shape = tensor.dim() == len(leaf.hints) and all(
+            hint in (None, size) for hint, size in zip(leaf.hints, tensor.shape, strict=True)
+        )
         if same_shape and tensor.dtype == leaf.dtype:
             return live_copy(unused.pop(position), requires_grad=leaf.requires_grad)
     return None

@@ -18,7 +18,16 @@ Inputs = tuple[tuple[Any, ...], dict[str, Any]]
 # What asks something of the exported file's border or of its versions, and so can be wrong although no module is.
 _REQUEST_OPTIONS = ("input_names", "output_names", "dynamic_shapes", "dynamic_axes", "opset_version", "custom_translation_table")
 # What belongs to the whole model only: a submodule has other inputs, and writes no report.
-_WHOLE_MODEL_OPTIONS = ("input_names", "output_names", "dynamic_shapes", "dynamic_axes", "report", "verify", "profile", "dump_exported_program")
+_WHOLE_MODEL_OPTIONS = (
+    "input_names",
+    "output_names",
+    "dynamic_shapes",
+    "dynamic_axes",
+    "report",
+    "verify",
+    "profile",
+    "dump_exported_program",
+)
 
 
 @dataclass(frozen=True)
@@ -65,7 +74,7 @@ class Case:
         return {name: value for name, value in self.options.items() if name not in _WHOLE_MODEL_OPTIONS}
 
 
-def make_case(
+def make_case(  # noqa: PLR0913 - what `diagnose` takes
     model: Any,
     args: Any = (),
     kwargs: Mapping[str, Any] | None = None,

@@ -209,7 +209,8 @@ def from_tracer_warnings(warned: Iterable[Any], locator: Locator) -> list[Clue]:
     """Where the legacy exporter froze a branch or a size into the graph."""
     found: list[Clue] = []
     for warning in warned:
-        if issubclass(warning.category, torch.jit.TracerWarning) and not _TORCH.search(warning.filename):
+        traced: type[Warning] = torch.jit.TracerWarning  # type: ignore[attr-defined]
+        if issubclass(warning.category, traced) and not _TORCH.search(warning.filename):
             reason = str(warning.message).split(". ", 1)[0]
             found.extend(from_lines([(warning.filename, warning.lineno)], locator, ClueKind.TRACER_WARNING, reason))
     return found

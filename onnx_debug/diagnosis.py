@@ -34,7 +34,7 @@ class Proof:
 
     Attributes:
         kind: the trial that showed the culprit to be guilty.
-        own_code_trial: None: not asked or undecidable; True: with all called children replaced it still fails, or none of its children fails.
+        own_code_trial: True: with all called children replaced it still fails, or no child fails. None: not asked or undecidable.
         necessary: with all other culprits replaced the model still fails. None: not asked or undecidable.
         reason: what is unproven and why; empty when nothing is.
     """

@@ -1,4 +1,4 @@
-"""Trials in the user's own process, where forking is not to be had: what they touch is put back, but a crash or a hang is the user's too."""
+"""Trials in the user's own process, where forking is not to be had: what they touch is put back, but a crash is the user's too."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def untouched(model: nn.Module) -> Iterator[None]:
     """Put the model and the global state back as they were: attributes, hooks, values, random numbers, default dtype, warnings."""
     modules = [(module, _copy_of_state(module)) for module in model.modules()]
     tensors = [(tensor, tensor.detach().clone(), tensor._version) for tensor in _tensors(model) if not tensor.is_inference()]
-    states = (torch.get_rng_state(), random.getstate(), np.random.get_state())  # noqa: NPY002 - the state that users have
+    states = (torch.get_rng_state(), random.getstate(), np.random.get_state())
     default = torch.get_default_dtype()
     with warnings.catch_warnings():
         try:
@@ -127,7 +127,7 @@ def untouched(model: nn.Module) -> Iterator[None]:
             torch.set_default_dtype(default)
             torch.set_rng_state(states[0])
             random.setstate(states[1])
-            np.random.set_state(states[2])  # noqa: NPY002
+            np.random.set_state(states[2])
 
 
 def _copy_of_state(module: nn.Module) -> dict[str, tuple[Any, Any]]:

@@ -3,8 +3,8 @@
     the user's process ──► fork server (clean, warm) ──► recorder: runs the model, keeps what its modules got and gave
                                                     └──► trial: changes its copy of the model and exports it
 
-All are forks of the user's process, so models and operators that exist only there are at hand, and nothing has to be copied or pickled. Every
-recorder and every trial starts from the clean state of the fork server.
+All are forks of the user's process, so models and operators that exist only there are at hand, and nothing has to be copied or pickled.
+Every recorder and every trial starts from the clean state of the fork server.
 """
 
 from __future__ import annotations
@@ -12,16 +12,12 @@ from __future__ import annotations
 import contextlib
 import gc
 import io
-import os
 import shutil
-import signal
-import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable
 from dataclasses import replace
-from multiprocessing.connection import Connection, Pipe
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +45,8 @@ class ForkedLab:
 
     def __init__(self, case: Case, *, memory_limit: int | None = None) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="onnx_debug_"))
+        if case.dynamo:
+            torch_internals.build_operator_tables()  # here, so that the next diagnosis finds them made
         self._server = fork(lambda connection: _serve(case, self.directory, memory_limit, connection), self.directory / "server.log")
 
     def eager(self, timeout: float) -> EagerReport:
@@ -97,7 +95,6 @@ def _serve(case: Case, directory: Path, memory_limit: int | None, connection: Co
     """The fork server's life: answer questions until the user's process closes the connection or dies."""
     torch.set_num_threads(1)  # thread pools do not survive a fork
     server = _Server(case, directory, memory_limit, connection)
-    gc.freeze()
     with contextlib.suppress(EOFError, OSError):
         while True:
             name, arguments = connection.recv()
@@ -116,16 +113,21 @@ class _Server:
         self._names = ModuleNames(case.model)
         self._board = Board()
         self._recorders: dict[int, Child] = {}
+        self._reports: dict[int, EagerReport] = {}
         self._count = 0
-        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-            torch_internals.warm_up(dynamo=case.dynamo)
 
     def eager(self, timeout: float) -> EagerReport:
-        child, report = self._record(0, timeout)
-        del child
-        return report
+        child, watch = self._fork_recorder(0)
+        self._warm_up()  # while the model runs
+        self._recorders[0], self._reports[0] = child, self._await_report(child, watch, timeout)
+        return self._reports[0]
 
-    def trial(self, trial: Trial, timeout: float, require_dynamic: bool, case: Case | None = None) -> Outcome:  # noqa: FBT001 - a wire call
+    def _warm_up(self) -> None:
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            torch_internals.warm_up(dynamo=self._case.dynamo)
+        gc.freeze()  # a collection in a fork would touch, and so copy, every object there is
+
+    def trial(self, trial: Trial, timeout: float, require_dynamic: bool, case: Case | None = None) -> Outcome:
         start = time.perf_counter()
         recordings = self._recordings({"", trial.module, *trial.stubs}, timeout)
         self._count += 1
@@ -178,13 +180,13 @@ class _Server:
         """Run eager once more with another seed: a module that answers otherwise is random by design."""
         digests = []
         for seed in (1, 2):
-            child, report = self._start_recorder(0, timeout, seed=seed)
-            if report.outcome.failure is None:
+            child, watch = self._fork_recorder(0, seed)
+            if self._await_report(child, watch, timeout).outcome.failure is None:
                 child.connection.send(("digests",))
                 answer = watching.receive(child, timeout)
                 digests.append(answer if isinstance(answer, list) else [])
             child.end()
-        return random_modules(*digests) if len(digests) == 2 else []  # noqa: PLR2004 - both runs ended
+        return random_modules(*digests) if len(digests) == 2 else []
 
     def _recordings(self, fqns: set[str], timeout: float) -> dict[int, Recording]:
         found = {}
@@ -200,26 +202,26 @@ class _Server:
 
     def _record(self, index: int, timeout: float) -> tuple[Child, EagerReport]:
         if index not in self._recorders:
-            child, report = self._start_recorder(index, timeout)
-            self._recorders[index] = child
-            self._reports = {**getattr(self, "_reports", {}), index: report}
+            child, watch = self._fork_recorder(index)
+            self._recorders[index], self._reports[index] = child, self._await_report(child, watch, timeout)
         return self._recorders[index], self._reports[index]
 
-    def _start_recorder(self, index: int, timeout: float, seed: int | None = None) -> tuple[Child, EagerReport]:
+    def _fork_recorder(self, index: int, seed: int | None = None) -> tuple[Child, watching.Watch]:
         directory = Path(tempfile.mkdtemp(dir=self._directory))
-        with watching.Watch(directory) as watch:
-            progress = watch.progress
+        watch = watching.Watch(directory)
 
-            def work(connection: Connection) -> None:
-                watching.arm(directory)
-                run = run_eager(self._case, index, progress, seed=seed)
-                connection.send(run.report())
-                _hand_over(run, self._case, connection)
+        def work(connection: Connection) -> None:
+            watching.arm(directory)
+            run = run_eager(self._case, index, watch.progress, seed=seed)
+            connection.send(run.report())
+            _hand_over(run, self._case, connection)
 
-            child = fork(work, directory / "output.log")
+        return fork(work, directory / "output.log"), watch
+
+    def _await_report(self, child: Child, watch: watching.Watch, timeout: float) -> EagerReport:
+        with watch:
             answer = watch.wait(child, timeout, self._memory_limit, abandoned=self._user, keep=True)
-            report = answer if isinstance(answer, EagerReport) else EagerReport(Outcome(self._death(answer, watch, "")))
-        return child, report
+            return answer if isinstance(answer, EagerReport) else EagerReport(Outcome(self._death(answer, watch, "")))
 
     def _death(self, death: Any, watch: watching.Watch, root: str) -> Failure:
         locator = clues.Locator(self._names, root)

@@ -1,7 +1,7 @@
 """What a trial asks and what it answered: plain, frozen data. No torch.
 
-A `Trial` is one question ("export this submodule, with these descendants replaced"), an `Outcome` its answer. A failure of the user's model is a
-value here, never an exception.
+A `Trial` is one question ("export this submodule, with these descendants replaced"), an `Outcome` its answer.
+A failure of the user's model is a value here, never an exception.
 """
 
 from __future__ import annotations

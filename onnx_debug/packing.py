@@ -1,8 +1,8 @@
 """Any Python value as its tensors plus a template, and back.
 
-Modules hand each other dataclasses, caches, packed sequences and nested containers. The pickle protocol already knows how to take all of them
-apart; its persistent ids let the tensors (and symbolic numbers) out on the way. So one mechanism serves recording, moving values between
-processes, and exporting a submodule through a wrapper that has only tensors at its border.
+Modules hand each other dataclasses, caches, packed sequences and nested containers. The pickle protocol already knows how to take all of
+them apart; its persistent ids let the tensors (and symbolic numbers) out on the way. So one mechanism serves recording, moving values
+between processes, and exporting a submodule through a wrapper that has only tensors at its border.
 """
 
 from __future__ import annotations

@@ -132,7 +132,7 @@ class Recorder:
         entered: told the stack of running modules at every entry and exit.
     """
 
-    def __init__(self, names: ModuleNames, copy: Copy, entered: Callable[[list[str]], None] = lambda stack: None) -> None:
+    def __init__(self, names: ModuleNames, copy: Copy, entered: Callable[[list[str]], None] = lambda _: None) -> None:
         self._names, self._copy, self._entered = names, copy, entered
         self.recordings: list[Recording] = []
         self.restart()

@@ -1,7 +1,7 @@
 """The search for every module that blocks an export: guess from clues, prove by trials, fall back to bisection. No torch.
 
-A generator: it yields questions, is sent outcomes, and returns its findings. Who runs the trials, shows progress, steps or stops is no concern
-of the search.
+A generator: it yields questions, is sent outcomes, and returns its findings. Who runs the trials, shows progress, steps or stops is no
+concern of the search.
 
 A trial has three answers. One that failed alike counts against a module, one that passed for it, and one that is unresolved, or that failed
 in another way, for neither: it is never taken for a passing or a failing one (delta debugging's third answer).
@@ -125,6 +125,11 @@ class Search:
             self._answers[trial] = yield Question(trial, why)
         return self._answers[trial]
 
+    def _alone(self, fqn: str, stubs: Iterable[str] = (), *, call: int = 0) -> Trial:
+        """The module by itself, with the culprits that are already known inside it replaced: they would hide what else fails there."""
+        known = self._replaceable & self._tree.below(fqn) if self._replaceable else frozenset()
+        return Trial(fqn, frozenset(stubs) | known, call)
+
     def _conclude(self) -> None:
         """What is left when all culprits are replaced."""
         last = self._answers.get(Trial("", stubs=self._replaceable))
@@ -137,7 +142,7 @@ class Search:
 
     def _find(self, outcome: Outcome) -> Steps:
         failure = outcome.failure
-        assert failure is not None  # noqa: S101 - the caller looked
+        assert failure is not None
         clues = list(failure.clues) or [hint for hint in outcome.hints if hint.kind is ClueKind.SPECIALIZATION]
         found = yield from self._prove_first(clues, failure)
         if found is not None:
@@ -188,15 +193,19 @@ class Search:
         """From the second culprit of one class on, ask all other instances at once; they inherit what is known of the class."""
         name = self._tree.modules[found.fqn].class_name
         twins = [finding for finding in self.findings.culprits if self._tree.modules[finding.fqn].class_name == name]
-        if len(twins) < 2 or found.fqn == "":  # noqa: PLR2004
+        if len(twins) < 2 or found.fqn == "":
             return
         for fqn in self._tree.same_class(found.fqn):
             if fqn in self.findings.names or fqn in self._refuted:
                 continue
-            outcome = yield from self._ask(Trial(fqn), f"another {name}: does it fail alone too?")
+            outcome = yield from self._ask(self._alone(fqn), f"another {name}: does it fail alone too?")
             if outcome.failure is not None and alike(outcome.failure, found.failure):
                 clue = next((clue for clue in outcome.failure.clues if self._known(clue.fqn) == fqn), found.clue)
-                self._add(replace(found, fqn=fqn, proof=Proof(ProofKind.ALONE, found.proof.own_code_trial), failure=outcome.failure, clue=clue, call=0))
+                self._add(
+                    replace(
+                        found, fqn=fqn, proof=Proof(ProofKind.ALONE, found.proof.own_code_trial), failure=outcome.failure, clue=clue, call=0
+                    )
+                )
             else:
                 self._refuted.add(fqn)
 
@@ -204,7 +213,9 @@ class Search:
         """Does the model fail so when nothing is asked of its borders and versions?"""
         if any(clue.kind is ClueKind.SPECIALIZATION for clue in failure.clues):
             return False  # a conflict about a dynamic size also goes away, but a module fixes that size
-        outcome = yield from self._ask(Trial("", minimal_options=True), "export the whole model with default options: is the request itself at fault?")
+        outcome = yield from self._ask(
+            Trial("", minimal_options=True), "export the whole model with default options: is the request itself at fault?"
+        )
         return not outcome.unresolved and not alike(outcome.failure, failure)
 
     def _is_artefact(self, failure: Failure) -> bool:
@@ -233,12 +244,16 @@ class Search:
         return found
 
     def _fails_alone(self, fqn: str, failure: Failure) -> Generator[Question, Outcome, tuple[int, Outcome | None]]:
-        """Does a call of the module fail alike when it is exported alone? The given call first, then calls with other shapes, then eager's inputs."""
+        """Does a call of the module fail alike when it is exported alone? Calls with other shapes come next, then eager's inputs."""
         for call in self._tree.differing_calls(fqn)[:3] or (0,):
-            outcome = yield from self._ask(Trial(fqn, call=call), f"does {fqn} fail alone" + (f", with the inputs of its call {call + 1}?" if call else "?"))
+            outcome = yield from self._ask(
+                self._alone(fqn, call=call), f"does {fqn} fail alone" + (f", with the inputs of its call {call + 1}?" if call else "?")
+            )
             if alike(outcome.failure, failure):
                 return call, outcome
-        outcome = yield from self._ask(Trial(fqn, eager_inputs=True), f"does {fqn} fail alone with its inputs as recorded in eager?")
+        outcome = yield from self._ask(
+            replace(self._alone(fqn), eager_inputs=True), f"does {fqn} fail alone with its inputs as recorded in eager?"
+        )
         return 0, outcome if alike(outcome.failure, failure) else None
 
     def _own_code(self, fqn: str, call: int, failure: Failure, clue: Clue) -> Proving:
@@ -249,7 +264,7 @@ class Search:
         if not children:
             return at_fault
         why = f"with everything inside {fqn} replaced, does it still fail?"
-        outcome = yield from self._ask(Trial(fqn, stubs=frozenset(children), call=call), why)
+        outcome = yield from self._ask(self._alone(fqn, children, call=call), why)
         if alike(outcome.failure, failure):
             return at_fault
         if outcome.ok:
@@ -261,9 +276,9 @@ class Search:
     def _guilty_child(self, fqn: str, call: int, failure: Failure, clue: Clue) -> Proving:
         """Which child of a module that fails alone, and passes with all children replaced, fails alone too?"""
         for child in self._children(fqn):
-            outcome = yield from self._ask(Trial(child), f"{fqn} passes with its children replaced: does {child} fail alone?")
+            outcome = yield from self._ask(self._alone(child), f"{fqn} passes with its children replaced: does {child} fail alone?")
             if alike(outcome.failure, failure):
-                assert outcome.failure is not None  # noqa: S101 - alike is false for None
+                assert outcome.failure is not None
                 found = yield from self._own_code(child, 0, outcome.failure, clue)
                 if found is not None and (yield from self._passes_without(fqn, call, found.fqn)):
                     return found
@@ -271,7 +286,7 @@ class Search:
 
     def _passes_without(self, fqn: str, call: int, child: str) -> Generator[Question, Outcome, bool]:
         """Replacing the guilty child must be enough; else the module around it is to blame as well."""
-        outcome = yield from self._ask(Trial(fqn, stubs=frozenset({child}), call=call), f"is replacing {child} enough for {fqn} to pass?")
+        outcome = yield from self._ask(self._alone(fqn, [child], call=call), f"is replacing {child} enough for {fqn} to pass?")
         return not outcome.failed
 
     def _climb(self, fqn: str, clue: Clue, failure: Failure) -> Proving:
@@ -279,15 +294,15 @@ class Search:
         for ancestor in self._tree.ancestors(fqn):
             if ancestor == "" or ancestor in self.findings.names:
                 return None
-            outcome = yield from self._ask(Trial(ancestor), f"{fqn} does not fail so alone: does {ancestor}, which calls it?")
+            outcome = yield from self._ask(self._alone(ancestor), f"{fqn} does not fail so alone: does {ancestor}, which calls it?")
             if alike(outcome.failure, failure):
-                assert outcome.failure is not None  # noqa: S101 - alike is false for None
+                assert outcome.failure is not None
                 reason = f"{fqn} exports alone; together with what {ancestor} does around it, it fails"
                 return Finding(ancestor, own_code=False, proof=Proof(ProofKind.ANCESTOR, reason=reason), failure=outcome.failure, clue=clue)
         return None
 
     def _in_place(self, fqn: str, clue: Clue, failure: Failure) -> Proving:
-        """Does the failure go away when the module is replaced? With wrong numbers that proves nothing: a placeholder feeds eager's values."""
+        """Does the failure go away when the module is replaced? Wrong numbers always do: a placeholder feeds eager's values."""
         if failure.stage is Stage.COMPARE or self._is_artefact(failure):
             return None
         stubs = self._replaceable | {fqn}
@@ -337,19 +352,19 @@ class Search:
         return (yield from self._go_down(guilty[0], failure))
 
     def _go_down(self, child: str, failure: Failure) -> Proving:
-        outcome = yield from self._ask(Trial(child), f"does {child} fail alone?")
+        outcome = yield from self._ask(self._alone(child), f"does {child} fail alone?")
         if not alike(outcome.failure, failure):
             return Finding(child, own_code=True, proof=Proof(ProofKind.IN_PLACE), failure=failure)
-        assert outcome.failure is not None  # noqa: S101 - alike is false for None
-        return (yield from self._bisect(child, outcome.failure, frozenset()))
+        assert outcome.failure is not None
+        return (yield from self._bisect(child, outcome.failure, self._replaceable & self._tree.below(child)))
 
     def _first_failing(self, children: Iterable[str], failure: Failure) -> Proving:
         """The model cannot be judged with all children replaced: ask each child alone."""
         for child in children:
-            outcome = yield from self._ask(Trial(child), f"does {child} fail alone?")
+            outcome = yield from self._ask(self._alone(child), f"does {child} fail alone?")
             if alike(outcome.failure, failure):
-                assert outcome.failure is not None  # noqa: S101 - alike is false for None
-                return (yield from self._bisect(child, outcome.failure, frozenset()))
+                assert outcome.failure is not None
+                return (yield from self._bisect(child, outcome.failure, self._replaceable & self._tree.below(child)))
         return None
 
     def _whole_is_left(self, fqn: str, failure: Failure) -> Finding | None:
@@ -358,7 +373,9 @@ class Search:
         reason = "every child passes alone, but with all of them replaced it could not be exported for comparison"
         return Finding(fqn, own_code=True, proof=Proof(_kind(fqn), reason=reason), failure=failure)
 
-    def _smallest_failing(self, fqn: str, children: list[str], failure: Failure, stubs: frozenset[str]) -> Generator[Question, Outcome, list[str]]:
+    def _smallest_failing(
+        self, fqn: str, children: list[str], failure: Failure, stubs: frozenset[str]
+    ) -> Generator[Question, Outcome, list[str]]:
         """A smallest set of children that must be left in for the failure to show (delta debugging); the others are replaced."""
         kept, parts = children, 2
         while len(kept) > 1:
@@ -394,7 +411,7 @@ class Search:
 
     def _ask_alone(self, children: Iterable[str]) -> Steps:
         for child in children:
-            outcome = yield from self._ask(Trial(child), f"the whole model is to blame: does {child} also fail by itself?")
+            outcome = yield from self._ask(self._alone(child), f"the whole model is to blame: does {child} also fail by itself?")
             if outcome.failure is None or not outcome.failure.clues:
                 continue
             found = yield from self._prove(outcome.failure.clues[0], outcome.failure)
@@ -402,7 +419,7 @@ class Search:
                 self._add(found)
 
     def _prove_necessity(self) -> Steps:
-        """With all culprits but one replaced the model must still fail. The last one found is proven: the others were replaced when it showed."""
+        """With all culprits but one replaced the model must still fail; for the one found last that is known already."""
         culprits = self.findings.culprits
         if self.findings.sufficient is not True or len(culprits) > NECESSITY_LIMIT:
             return
@@ -429,7 +446,7 @@ class Search:
 
 
 def _complements(chunks: list[list[str]]) -> list[list[str]]:
-    if len(chunks) <= 2:  # noqa: PLR2004 - then the complements are the chunks themselves
+    if len(chunks) <= 2:
         return []
     return [[name for other in chunks if other is not chunk for name in other] for chunk in chunks]
 
@@ -440,5 +457,5 @@ def _kind(fqn: str) -> ProofKind:
 
 def _replaced(what: str, names: Iterable[str]) -> str:
     listed = sorted(names)
-    shown = ", ".join(listed[:3]) + (f" and {len(listed) - 3} more" if len(listed) > 3 else "")  # noqa: PLR2004
+    shown = ", ".join(listed[:3]) + (f" and {len(listed) - 3} more" if len(listed) > 3 else "")
     return f"{what}, with {shown} replaced" if listed else what

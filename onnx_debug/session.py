@@ -2,44 +2,26 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import os
-import shutil
-import sys
 import time
-import weakref
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 import torch
 
-from onnx_debug.case import Case, make_case
-from onnx_debug.delivery import deliver
-from onnx_debug.diagnosis import Answer, Culprit, Diagnosis, Fix, Step
+from onnx_debug import report
+from onnx_debug.case import make_case
+from onnx_debug.diagnosis import Culprit, Diagnosis, Fix, Step
 from onnx_debug.errors import IsolationError, SessionClosedError
 from onnx_debug.events import CulpritFound, Event, Started, TrialFinished, TrialStarted
-from onnx_debug.outcome import Clue, ClueKind, Failure, Mode, Outcome, Stage, Trial
-from onnx_debug.search import Finding, Question, Search
+from onnx_debug.files import deliver, keep_while_used
+from onnx_debug.lab import open_lab
+from onnx_debug.outcome import ClueKind, Mode, Outcome, Stage, Trial
+from onnx_debug.search import Question, Search
 from onnx_debug.workshop import EagerReport
 
-_PACKAGES = ("torch", "onnx", "onnxscript", "onnxruntime", "onnx-debug")
 _PART_OF_LIMIT = 4  # a part of a model that hangs gets this fraction of the whole's time
-
-
-class Lab(Protocol):
-    """Where trials are run."""
-
-    directory: Path
-
-    def eager(self, timeout: float) -> EagerReport: ...  # noqa: D102
-    def run(self, trial: Trial, timeout: float, *, require_dynamic: bool = False) -> Outcome: ...  # noqa: D102
-    def explain_numbers(self, outcome: Outcome, timeout: float) -> tuple[Clue, ...]: ...  # noqa: D102
-    def describe(self, fqn: str, call: int) -> tuple[tuple[Any, ...], tuple[Any, ...]]: ...  # noqa: D102
-    def correct_options(self, timeout: float) -> tuple[tuple[str, ...], str, Outcome | None]: ...  # noqa: D102
-    def close(self, *, keep_files: bool = False) -> None: ...  # noqa: D102
 
 
 class Session:
@@ -54,7 +36,7 @@ class Session:
         ...     print(session.diagnosis.culprits)
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the keywords of `diagnose`
         self,
         model: torch.nn.Module,
         args: Any = (),
@@ -73,10 +55,11 @@ class Session:
     ) -> None:
         self._case = make_case(model, args, kwargs, f=f, check_inputs=check_inputs, atol=atol, rtol=rtol, options=export_options)
         self._timeout, self._want_fixes = timeout, fixes
-        self.on_event = on_event or (lambda event: None)
+        self.on_event = on_event or (lambda _: None)
         self._start = time.perf_counter()
         self._notes: list[str] = []
-        self._lab = self._open_lab(isolate, memory_limit)
+        self._lab, protection = open_lab(self._case, isolate=isolate, memory_limit=memory_limit)
+        self._notes += [protection] if protection else []
         self._report: EagerReport | None = None
         self._search: Search | None = None
         self._asking: Any = None
@@ -150,9 +133,9 @@ class Session:
         """What is known so far."""
         findings = self._search.findings if self._search is not None else None
         whole = findings.whole if findings is not None else None
-        report = self._report
-        if whole is None and report is not None and report.outcome.failure is not None:
-            whole = report.outcome
+        eager = self._report
+        if whole is None and eager is not None and eager.outcome.failure is not None:
+            whole = eager.outcome
         made = Diagnosis(
             model_class=type(self._case.model).__name__,
             failure=whole.failure if whole is not None else None,
@@ -161,17 +144,17 @@ class Session:
             request=self._request,
             stopped=self._stopped,
             fixes=self._fixes,
-            onnx_path=self._graph(),
+            onnx_path=report.graph_to_show(self._outcomes, findings.names if findings is not None else frozenset()),
             notes=(*self._notes, *(findings.notes if findings is not None else ())),
             trials=tuple(self._steps),
             comparisons=whole.comparisons if whole is not None else (),
-            modules=report.modules if report is not None else (),
+            modules=eager.modules if eager is not None else (),
             log=whole.log if whole is not None else "",
             dynamo=self._case.dynamo,
-            versions=_versions(),
+            versions=report.versions(),
             seconds=time.perf_counter() - self._start,
         )
-        _keep_files(made, self._lab.directory)
+        keep_while_used(made, self._lab.directory)
         return made
 
     # --- the search
@@ -214,7 +197,7 @@ class Session:
         self._request = "; ".join(problems) or "what is asked of the export does not fit the model: with default options it exports"
         if outcome is not None and outcome.ok and self._want_fixes:
             difference = max((row.max_abs_diff for row in outcome.comparisons), default=0.0)
-            self._fixes = (Fix("call it so", "The same request, in a form that fits the model.", outcome, difference, code=call),)
+            self._fixes = (Fix("the call in a form that fits the model", "It asks for the same in a way that this torch understands.", outcome, difference, code=call),)
 
     def _answer(self, question: Question) -> tuple[Step, Outcome]:
         trial = question.trial
@@ -224,14 +207,14 @@ class Session:
         if outcome.failure is not None and outcome.failure.stage is Stage.COMPARE and not trial.module:
             outcome = self._with_number_clues(outcome, trial)
         self._outcomes[trial] = outcome
-        step = _step(question, outcome)
+        step = report.step_of(question, outcome)
         self._steps.append(step)
         self.on_event(TrialFinished(number, step))
         return step, outcome
 
     def _with_number_clues(self, outcome: Outcome, trial: Trial) -> Outcome:
         """Wrong numbers name no module by themselves: compare the intermediate values, once."""
-        assert outcome.failure is not None  # noqa: S101 - the caller looked
+        assert outcome.failure is not None
         if trial.stubs:
             return outcome
         found = self._lab.explain_numbers(outcome, self._timeout)
@@ -250,7 +233,9 @@ class Session:
         """Whether the whole model fails in its capture because a dynamic size became fixed."""
         whole = self._outcomes.get(Trial(""))
         failure = whole.failure if whole is not None else None
-        return failure is not None and failure.stage is Stage.CAPTURE and any(clue.kind is ClueKind.SPECIALIZATION for clue in failure.clues)
+        return (
+            failure is not None and failure.stage is Stage.CAPTURE and any(clue.kind is ClueKind.SPECIALIZATION for clue in failure.clues)
+        )
 
     # --- what was found
 
@@ -261,45 +246,11 @@ class Session:
                 self.on_event(CulpritFound(culprit))
 
     def _culprits(self) -> tuple[Culprit, ...]:
-        if self._report is not None and self._report.outcome.failure is not None:
-            return self._eager_culprit(self._report.outcome.failure)
-        if self._search is None or self._report is None:
+        if self._report is None:
             return ()
-        tree = self._report.tree()
-        findings = sorted(self._search.findings.culprits, key=lambda finding: tree.order(finding.fqn))
-        return tuple(self._culprit(finding) for finding in findings)
-
-    def _culprit(self, finding: Finding) -> Culprit:
-        assert self._report is not None  # noqa: S101 - findings come after the eager run
-        info = self._report.tree().modules[finding.fqn]
-        inputs, outputs = self._describe(finding.fqn, finding.call)
-        clue = finding.clue
-        return Culprit(
-            finding.fqn,
-            info.class_name,
-            finding.own_code,
-            finding.proof,
-            finding.failure,
-            aliases=info.aliases,
-            call_index=finding.call,
-            source=clue.source if clue is not None else None,
-            op=clue.op if clue is not None and clue.op else finding.failure.op,
-            reason=clue.reason if clue is not None else "",
-            inputs=inputs,
-            outputs=outputs,
-        )
-
-    def _eager_culprit(self, failure: Failure) -> tuple[Culprit, ...]:
-        from onnx_debug.diagnosis import Proof, ProofKind
-
-        assert self._report is not None  # noqa: S101 - the caller looked
-        named = {module.fqn: module for module in self._report.modules}
-        proof = Proof(ProofKind.UNPROVEN, reason="the model itself fails in eager; nothing was exported")
-        return tuple(
-            Culprit(clue.fqn, named[clue.fqn].class_name, own_code=True, proof=proof, failure=failure, source=clue.source)
-            for clue in failure.clues[:1]
-            if clue.fqn in named
-        )
+        if self._report.outcome.failure is not None:
+            return report.eager_culprits(self._report.outcome.failure, self._report)
+        return report.culprits(self._search.findings.culprits if self._search is not None else (), self._report, self._describe)
 
     def _describe(self, fqn: str, call: int) -> Any:
         key = (fqn, call)
@@ -309,31 +260,8 @@ class Session:
             self._described[key] = self._lab.describe(fqn, call)
         return self._described[key]
 
-    def _graph(self) -> str | None:
-        """The exported model, or the one in which the most culprits are replaced."""
-        whole = self._outcomes.get(Trial(""))
-        if whole is not None and whole.onnx_path is not None and whole.ok:
-            return whole.onnx_path
-        names = self._search.findings.names if self._search is not None else frozenset()
-        exact = self._outcomes.get(Trial("", stubs=names))
-        if exact is not None and exact.onnx_path is not None:
-            return exact.onnx_path
-        partial = [outcome for trial, outcome in self._outcomes.items() if not trial.module and outcome.onnx_path]
-        return partial[-1].onnx_path if partial else None
 
-    def _open_lab(self, isolate: bool, memory_limit: int | None) -> Lab:  # noqa: FBT001 - the public keyword handed on
-        why_not = _why_not_forked(self._case) if isolate else "isolate=False"
-        if not why_not:
-            from onnx_debug.isolation import ForkedLab
-
-            return ForkedLab(self._case, memory_limit=memory_limit)
-        from onnx_debug.inprocess import InProcessLab
-
-        self._notes.append(f"Trials ran in this process ({why_not}): a crash, a hang or a memory blow-up of the exporter is not caught.")
-        return InProcessLab(self._case, memory_limit=memory_limit)
-
-
-def diagnose(
+def diagnose(  # noqa: PLR0913 - each is a keyword that users name
     model: torch.nn.Module,
     args: Any = (),
     kwargs: Mapping[str, Any] | None = None,
@@ -388,65 +316,6 @@ def diagnose(
         **export_options,
     ) as session:
         return session.run()
-
-
-def _step(question: Question, outcome: Outcome) -> Step:
-    failure = outcome.failure
-    answer = Answer.UNRESOLVED if outcome.unresolved else Answer.FAILED if failure is not None else Answer.PASSED
-    trial = question.trial
-    return Step(
-        trial.module,
-        tuple(sorted(trial.stubs)),
-        trial.call,
-        question.why,
-        answer,
-        outcome.seconds,
-        failure.stage if failure is not None else None,
-        failure.mode if failure is not None else None,
-        outcome.unresolved or (failure.message.split("\n", 1)[0] if failure is not None else ""),
-    )
-
-
-def _why_not_forked(case: Case) -> str:
-    if not hasattr(os, "fork") or sys.platform == "win32":
-        return "this system cannot fork processes"
-    devices = {tensor.device.type for tensor in (*case.model.parameters(), *case.model.buffers())}
-    devices |= {leaf.device.type for inputs in case.inputs for leaf in _leaves(inputs) if isinstance(leaf, torch.Tensor)}
-    other = sorted(devices - {"cpu", "meta"})
-    return f"the model is on {other[0]}, whose driver does not survive a fork" if other else ""
-
-
-def _leaves(value: Any) -> list[Any]:
-    from onnx_debug import torch_internals
-
-    return torch_internals.tree_leaves(value)
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for name in _PACKAGES:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            found[name] = "not installed"
-    return found
-
-
-_REFERENCES: dict[str, int] = {}
-
-
-def _keep_files(diagnosis: Diagnosis, directory: Path) -> None:
-    """Remove the session's private directory when the last diagnosis that may refer to it is gone."""
-    key = str(directory)
-    _REFERENCES[key] = _REFERENCES.get(key, 0) + 1
-    weakref.finalize(diagnosis, _release, key)
-
-
-def _release(key: str) -> None:
-    _REFERENCES[key] -= 1
-    if not _REFERENCES[key]:
-        del _REFERENCES[key]
-        shutil.rmtree(key, ignore_errors=True)
 
 
 __all__ = ["IsolationError", "Session", "diagnose"]

@@ -18,7 +18,13 @@ from onnx_debug.packing import pack, unpack
 from onnx_debug.recording import Call, Leaf, ModuleNames
 
 DOMAIN = "onnx_debug"
-_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_forward_hooks_with_kwargs", "_forward_pre_hooks_with_kwargs", "_forward_hooks_always_called")
+_HOOKS = (
+    "_forward_hooks",
+    "_forward_pre_hooks",
+    "_forward_hooks_with_kwargs",
+    "_forward_pre_hooks_with_kwargs",
+    "_forward_hooks_always_called",
+)
 
 
 class StubError(Exception):
@@ -104,7 +110,7 @@ def _captured_placeholder(stub: Stub) -> Callable[..., Any]:
     def forward(*args: Any, **kwargs: Any) -> Any:
         position, call = stub.next_call()
         given = pack((args, kwargs)).leaves
-        assert call.output is not None  # noqa: S101 - checked when the stub was made
+        assert call.output is not None
         wanted = [leaf for leaf in call.output.leaves if isinstance(leaf, torch.Tensor)]
         if not wanted:
             return unpack(call.output.template, call.output.leaves)
@@ -137,12 +143,12 @@ def _as_real(leaf: torch.Tensor) -> torch.Tensor:
 
 
 def _like(tensor: torch.Tensor, recorded: torch.Tensor) -> torch.Tensor:
-    """Give a placeholder's output what the recorded one had: complex numbers, and `requires_grad`, by which attention chooses its decomposition."""
+    """Give a placeholder's output what the recorded one had: complex numbers, and `requires_grad`, by which attention is decomposed."""
     if recorded.is_complex():
         tensor = torch.view_as_complex(tensor)
     if recorded.requires_grad and (tensor.is_floating_point() or tensor.is_complex()):
         # The view makes it a non-leaf again, which in-place layers may write to.
-        tensor = tensor.requires_grad_(True).view(tensor.shape)  # noqa: FBT003 - torch's own signature
+        tensor = tensor.requires_grad_(True).view(tensor.shape)
     return tensor
 
 
@@ -179,7 +185,7 @@ class _Sizes:
             return recorded
         try:
             # An expression that torch printed, over the symbols of the inputs: "s77", "(s77//2) + 1".
-            return eval(size, {"__builtins__": {}}, dict(self._symbols))  # noqa: S307
+            return eval(size, {"__builtins__": {}}, dict(self._symbols))
         except Exception:  # noqa: BLE001 - a function of torch's own printer: the recorded size is right for the given inputs
             return recorded
 
@@ -197,7 +203,7 @@ class _Sizes:
         return candidates[0][1] if usable else size
 
     def _follows(self, position: int, other: int, axis: int, size: int, index: int) -> bool:
-        assert self._call.arguments is not None  # noqa: S101
+        assert self._call.arguments is not None
         recorded = self._call.arguments.leaves[position] if position < len(self._call.arguments.leaves) else None
         if not isinstance(recorded, torch.Tensor) or other >= recorded.dim() or recorded.shape[other] != size:
             return False
@@ -237,7 +243,7 @@ def _traced_placeholder(stub: Stub) -> Callable[..., Any]:
 
     def forward(*args: Any, **kwargs: Any) -> Any:
         position, call = stub.next_call()
-        assert call.output is not None  # noqa: S101
+        assert call.output is not None
         if not call.output.tensors():
             return unpack(call.output.template, call.output.leaves)
         outputs = iter(functions[position].apply(*pack((args, kwargs)).tensors()))
@@ -248,7 +254,7 @@ def _traced_placeholder(stub: Stub) -> Callable[..., Any]:
 
 def _placeholder_function(stub: Stub, call: Call) -> Any:
     """An autograd function that returns the recorded outputs and exports as one node."""
-    assert call.output is not None  # noqa: S101 - checked when the stub was made
+    assert call.output is not None
     values = tuple(leaf.detach().clone() for leaf in call.output.tensors())
 
     class Placeholder(torch.autograd.Function):

@@ -1,6 +1,6 @@
 """Every private name of torch that the package relies on: one small function each, with a fallback.
 
-Checked on torch 2.13. Where a name is gone, the function says so by its return value or does nothing; what is lost then stands in its docstring.
+Checked on torch 2.13. Where a name is gone, the function says so by its return value or does nothing; its docstring says what is lost.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import io
 import logging
 import warnings
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -35,7 +35,7 @@ def intercept_module_calls(wrap: Callable[[ModuleCall], ModuleCall]) -> Iterator
     traced = getattr(symbolic_trace, "_orig_module_call", None)
     nn.Module.__call__ = wrapped  # type: ignore[method-assign]
     if traced is not None:
-        symbolic_trace._orig_module_call = wrapped  # type: ignore[assignment]
+        symbolic_trace._orig_module_call = wrapped
     try:
         yield
     finally:
@@ -71,7 +71,7 @@ def reuse_operator_registry() -> Iterator[None]:
             _TABLES[key] = build_table(onnx_registered_ops)
         return dict(_TABLES[key])
 
-    _registration.ONNXRegistry.from_torchlib = registry  # type: ignore[assignment, method-assign]
+    _registration.ONNXRegistry.from_torchlib = registry  # type: ignore[method-assign]
     _decomp.create_onnx_friendly_decomposition_table = table
     try:
         yield
@@ -94,12 +94,35 @@ def _copy_of_registry(registry: Any) -> Any:
     return twin
 
 
+@contextlib.contextmanager
+def _without_log() -> Iterator[None]:
+    """Building the tables logs what is not installed; nobody asked."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)
+
+
+def build_operator_tables() -> None:
+    """Build what `reuse_operator_registry` hands out. Touches nothing but this module's own tables."""
+    try:
+        from torch.onnx._internal.exporter import _constants, _decomp, _registration
+
+        with reuse_operator_registry(), _without_log():
+            registry = _registration.ONNXRegistry().from_torchlib(opset_version=_constants.TORCHLIB_OPSET)
+            _decomp.create_onnx_friendly_decomposition_table(set(_decomp.get_onnx_implemented_overloads(registry)))
+    except (ImportError, AttributeError, TypeError):
+        logger.debug("the exporter's tables cannot be built ahead", exc_info=True)
+
+
 def warm_up(*, dynamo: bool) -> None:
     """Export a small module, so that what the exporter imports and builds at its first use is there for every fork of this process."""
     with reuse_operator_registry(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         module = nn.Sequential(nn.Linear(2, 2), nn.LayerNorm(2), nn.ReLU()).eval()
-        torch.onnx.export(module, (torch.zeros(1, 2),), io.BytesIO(), dynamo=dynamo, verbose=False)
+        torch.onnx.export(module, (torch.zeros(1, 2),), cast(str, io.BytesIO()), dynamo=dynamo, verbose=False)
 
 
 def registered_targets(opset_version: int | None, custom: dict[Any, Any] | None) -> Callable[[Any], bool] | None:
@@ -135,11 +158,11 @@ def watch_fixed_symbols(found: SymbolFixed) -> Iterator[None]:
         if getattr(target, "is_number", False) and _is_backed(self, symbol):
             try:
                 found(str(symbol), int(target))
-            except Exception:  # noqa: BLE001 - a clue is never worth an export
+            except Exception:
                 logger.debug("specialization clue lost", exc_info=True)
         return original(self, symbol, target, *args, **kwargs)
 
-    ShapeEnv._set_replacement = set_replacement  # type: ignore[method-assign]
+    ShapeEnv._set_replacement = set_replacement  # type: ignore[assignment, method-assign]
     try:
         yield
     finally:
@@ -189,7 +212,8 @@ def torchscript_node(value: Any) -> Any | None:
 
 def holds_script_objects(module: nn.Module) -> bool:
     """True when replacing `forward` alone would leave TorchScript objects in the tree, which the capture then trips over."""
-    script_object = getattr(torch, "ScriptObject", None) or getattr(torch._C, "ScriptObject", ())
+    script_object: Any = getattr(torch, "ScriptObject", None) or getattr(torch._C, "ScriptObject", ())
     return any(
-        isinstance(part, torch.jit.ScriptModule) or any(isinstance(held, script_object) for held in vars(part).values()) for part in module.modules()
+        isinstance(part, torch.jit.ScriptModule) or any(isinstance(held, script_object) for held in vars(part).values())
+        for part in module.modules()
     )

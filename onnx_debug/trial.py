@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,7 @@ class Bench:
     """What a trial works with.
 
     Attributes:
-        recordings: what every module received and returned in eager, by position of the inputs in `case.inputs`; those that the trial needs.
+        recordings: by position in `case.inputs`: what the modules that the trial needs received and returned in eager.
         traced: calls as earlier captures of the whole model saw them, by module.
         directory: where the exported file goes.
         require_dynamic: a size that becomes fixed is an error also for a submodule, because that is how the whole model fails.
@@ -85,8 +85,8 @@ class _Target:
     kwargs: dict[str, Any]
     options: dict[str, Any]
     locator: clues.Locator
-    feeds: dict[int, Sequence[Any]]
-    expected: dict[int, Sequence[torch.Tensor] | None]
+    feeds: Mapping[int, Sequence[Any]]
+    expected: Mapping[int, Sequence[torch.Tensor] | None]
     path: Path
 
 
@@ -111,7 +111,9 @@ def _whole(bench: Bench, trial: Trial) -> _Target:
     case = bench.case.minimal() if trial.minimal_options else bench.case
     options = case.options if not (trial.stubs or trial.minimal_options) else {k: v for k, v in case.options.items() if k not in _REPORTS}
     name = os.path.basename(os.fspath(case.f)) if isinstance(case.f, str | os.PathLike) else "model.onnx"  # noqa: PTH119 - also of a string
-    feeds = {index: torch_internals.tree_leaves((args, _in_signature_order(case, kwargs))) for index, (args, kwargs) in enumerate(case.inputs)}
+    feeds = {
+        index: torch_internals.tree_leaves((args, _in_signature_order(case, kwargs))) for index, (args, kwargs) in enumerate(case.inputs)
+    }
     expected: dict[int, Any] = {}
     for index in range(len(case.inputs)):
         calls = bench.recordings[index].of("") if index in bench.recordings else []
@@ -123,7 +125,7 @@ def _whole(bench: Bench, trial: Trial) -> _Target:
 
 
 def _output(call: Call) -> Any:
-    assert call.output is not None  # noqa: S101 - the caller looked
+    assert call.output is not None
     return unpack(call.output.template, call.output.leaves)
 
 
@@ -177,9 +179,9 @@ def _install_stubs(bench: Bench, trial: Trial) -> list[Stub]:
     made = []
     for fqn in sorted(trial.stubs):
         calls = {index: recording.inside(fqn, trial.module, trial.call) for index, recording in bench.recordings.items()}
-        traced = bench.traced.get(fqn) or [None]
+        traced = bench.traced.get(fqn)
         others = [found for index, found in calls.items() if index]
-        stub = Stub(fqn, type(bench.names.modules[fqn]).__name__, calls.get(0, []), traced[0], others)
+        stub = Stub(fqn, type(bench.names.modules[fqn]).__name__, calls.get(0, []), traced[0] if traced else None, others)
         install(bench.names, stub, dynamo=bench.case.dynamo)
         made.append(stub)
     return made
@@ -193,13 +195,8 @@ def _export_and_run(bench: Bench, trial: Trial, target: _Target, stubs: list[Stu
         for stub in stubs:
             stub.restart()
 
-    # An exporter that switches the training mode must not leave it switched, and a trial must not move the random numbers of the next.
     seen = capture.export(
-        target.module,
-        target.args,
-        target.kwargs,
-        target.options,
-        target.path,
+        capture.Call(target.module, target.args, target.kwargs, target.options, target.path),
         recorder=recorder,
         locator=target.locator,
         dynamo=bench.case.dynamo,
@@ -233,7 +230,7 @@ def _hints(bench: Bench, seen: capture.Export, target: _Target) -> list[Clue]:
 
 def _export_failure(seen: capture.Export, target: _Target) -> Failure:
     error = seen.error
-    assert error is not None  # noqa: S101 - the caller looked
+    assert error is not None
     innermost = clues.exception_chain(error)[0]
     for link in clues.exception_chain(error):
         if isinstance(link, PackingError):

@@ -79,7 +79,9 @@ class Watch:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._memory.close()
 
-    def wait(self, child: Child, timeout: float, memory_limit: int | None = None, *, abandoned: Connection | None = None, keep: bool = False) -> Any:
+    def wait(
+        self, child: Child, timeout: float, memory_limit: int | None = None, *, abandoned: Connection | None = None, keep: bool = False
+    ) -> Any:
         """What the process sends, or a `Death`.
 
         Args:

@@ -24,8 +24,8 @@ from onnx_debug.outcome import Clue, ClueKind, Failure, Mode, Outcome, Stage, Tr
 from onnx_debug.packing import unpack
 from onnx_debug.recording import Call, CloneOnce, Leaf, ModuleNames, Recorder, Recording, recorded
 from onnx_debug.stages import runtime
-from onnx_debug.trial import Progress, signature
 from onnx_debug.tree import CallInfo, Tree
+from onnx_debug.trial import Progress, signature
 
 
 @dataclass(frozen=True)
@@ -178,7 +178,7 @@ def _named_tensors(value: Any, name: str = "", depth: int = 0) -> Iterator[tuple
     elif isinstance(value, tuple | list):
         for position, item in enumerate(value):
             yield from _named_tensors(item, f"{name}[{position}]" if name else str(position), depth + 1)
-    elif depth < 4 and hasattr(value, "__dict__") and not callable(value):  # noqa: PLR2004 - objects may hold each other
+    elif depth < 4 and hasattr(value, "__dict__") and not callable(value):
         for key, item in vars(value).items():
             yield from _named_tensors(item, f"{name}.{key}" if name else key, depth + 1)
 
@@ -217,7 +217,9 @@ def first_wrong_module(case: Case, run: EagerRun, path: Path, index: int, locato
         if call.arguments is None or call.output is None or not call.output.tensors():
             continue
         if _computed(call.arguments.tensors(), values, case) and not _computed(call.output.tensors(), values, case):
-            return [Clue(call.fqn, ClueKind.VALUE, _line_of(path, call.fqn, locator), reason="gets the right inputs and returns wrong numbers")]
+            return [
+                Clue(call.fqn, ClueKind.VALUE, _line_of(path, call.fqn, locator), reason="gets the right inputs and returns wrong numbers")
+            ]
     return []
 
 
@@ -256,7 +258,9 @@ def _among(tensor: torch.Tensor, candidates: list[torch.Tensor], case: Case) -> 
     ordered = wanted.sort().values
     for candidate in candidates:
         flat = candidate.reshape(-1).to(torch.float64)
-        if torch.allclose(flat, wanted, rtol, atol, equal_nan=True) or torch.allclose(flat.sort().values, ordered, rtol, atol, equal_nan=True):
+        if torch.allclose(flat, wanted, rtol, atol, equal_nan=True) or torch.allclose(
+            flat.sort().values, ordered, rtol, atol, equal_nan=True
+        ):
             return True
     return False
 

@@ -371,7 +371,9 @@ class ZooCase:
         return (torch.randn(self.shape),)
 
     def check_inputs(self) -> list[tuple[torch.Tensor, ...]]:
-        return [(torch.randn(shape) * self.check_scale + (self.check_scale if self.check_scale != 1 else 0),) for shape in self.check_shapes]
+        return [
+            (torch.randn(shape) * self.check_scale + (self.check_scale if self.check_scale != 1 else 0),) for shape in self.check_shapes
+        ]
 
 
 _LEGACY = {"dynamo": False, "opset_version": 17}
@@ -388,7 +390,9 @@ CASES = [
     ZooCase("second_shape", CalledWithTwoShapes, Stage.TRANSLATE, {"part": True}, "torch.linalg.qr"),
     ZooCase("hook", HookedLinear, Stage.CAPTURE, {"second": True}, "torch.isnan(output).any()"),
     ZooCase("dataclass", DataclassInside, Stage.TRANSLATE, {"take": True}, "torch.cummax"),
-    ZooCase("interaction", lambda: nn.Sequential(InteractionOfTwo(), nn.ReLU()), Stage.CAPTURE, {"0": False}, "x.shape[0] > 3", shape=(9, 4)),
+    ZooCase(
+        "interaction", lambda: nn.Sequential(InteractionOfTwo(), nn.ReLU()), Stage.CAPTURE, {"0": False}, "x.shape[0] > 3", shape=(9, 4)
+    ),
     ZooCase("root_with_child", RootUsesNumber, Stage.CAPTURE, {"": True}, "self.number(x)"),
     ZooCase("opaque_output", OpaqueOutput, Stage.CAPTURE, {"": True}),
     ZooCase(
@@ -414,7 +418,14 @@ CASES = [
     ZooCase("killed", lambda: Stack({1: KilledInCapture()}), Stage.CAPTURE, {"blocks.1.extra": True}, mode=Mode.CRASH),
     ZooCase("hangs", lambda: Stack({1: HangsInCapture()}), Stage.CAPTURE, {"blocks.1.extra": True}, mode=Mode.TIMEOUT, timeout=8.0),
     ZooCase("scripted", ScriptedInside, Stage.CAPTURE, {"scripted": True, "bad": True}),
-    ZooCase("legacy_operator", lambda: Stack({1: UntranslatedOperator()}), Stage.TRANSLATE, {"blocks.1.extra": True}, "torch.linalg.qr", options=_LEGACY),
+    ZooCase(
+        "legacy_operator",
+        lambda: Stack({1: UntranslatedOperator()}),
+        Stage.TRANSLATE,
+        {"blocks.1.extra": True},
+        "torch.linalg.qr",
+        options=_LEGACY,
+    ),
     ZooCase(
         "legacy_branch",
         lambda: nn.Sequential(FrozenBranch(), nn.Linear(8, 8)),

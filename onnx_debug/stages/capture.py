@@ -1,6 +1,6 @@
 """Run `torch.onnx.export` and watch it: how far it came, what it captured, which module ran, which dimension became fixed.
 
-The user's own call is made; nothing of the exporter is rebuilt here. Its stages are told apart by the public functions that it passes through.
+The user's own call is made; nothing of the exporter is rebuilt here. Its stages are told apart by the public functions that it passes.
 """
 
 from __future__ import annotations
@@ -52,12 +52,19 @@ class Export:
     log: str = ""
 
 
+@dataclass(frozen=True)
+class Call:
+    """A call of `torch.onnx.export`."""
+
+    model: nn.Module
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    options: dict[str, Any]
+    path: Path
+
+
 def export(
-    model: nn.Module,
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
-    options: dict[str, Any],
-    path: Path,
+    call: Call,
     *,
     recorder: Recorder,
     locator: Locator,
@@ -65,7 +72,7 @@ def export(
     started: Callable[[], None],
     stage: Callable[[Stage], None],
 ) -> Export:
-    """Call `torch.onnx.export(model, args, path, kwargs=kwargs, **options)` and return what was seen.
+    """Make the call and return what was seen.
 
     Args:
         recorder: sees every module call of a non-strict capture or a trace.
@@ -88,7 +95,9 @@ def export(
         watching.enter_context(_watched_exporter(seen, recorder, reach, started) if dynamo else _watched_trace(recorder, reach, started))
         reach(Stage.OPTIONS if dynamo else Stage.CAPTURE)
         try:
-            seen.program = torch.onnx.export(model, args, str(path), kwargs=kwargs or None, **{"verbose": True, **options})
+            seen.program = torch.onnx.export(
+                call.model, call.args, str(call.path), kwargs=call.kwargs or None, **{"verbose": True, **call.options}
+            )
         except Exception as error:  # noqa: BLE001 - whatever the exporter raises is the answer
             seen.error = error
     seen.entered = bool(recorder.first.calls)
@@ -154,7 +163,11 @@ def _logged(output: io.StringIO) -> Iterator[None]:
     handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
     roots = [logging.getLogger(name) for name in _LOGGERS]
     # torch gives some of its inner loggers handlers of their own.
-    inner = [logger for name, logger in logging.root.manager.loggerDict.items() if name.startswith(_LOGGERS) and isinstance(logger, logging.Logger)]
+    inner = [
+        logger
+        for name, logger in logging.root.manager.loggerDict.items()
+        if name.startswith(_LOGGERS) and isinstance(logger, logging.Logger)
+    ]
     before = [(logger, logger.propagate, list(logger.handlers)) for logger in {*roots, *inner} if logger.handlers or logger in roots]
     for logger, _, _ in before:
         logger.propagate = False

@@ -39,7 +39,8 @@ def compare_outputs(
         problem = f"eager returns {len(expected)} tensors, ONNX {len(got)}"
         return [Comparison(input_index, "outputs", problem, mismatched=abs(len(expected) - len(got)), total=len(expected))]
     return [
-        _compare(name, eager.detach().cpu(), onnx.cpu(), input_index, atol, rtol) for name, eager, onnx in zip(names, expected, got, strict=False)
+        _compare(name, eager.detach().cpu(), onnx.cpu(), input_index, atol, rtol)
+        for name, eager, onnx in zip(names, expected, got, strict=False)
     ]
 
 
@@ -66,7 +67,9 @@ def _compare_values(name: str, eager: torch.Tensor, onnx: torch.Tensor, index: i
     max_abs = float(difference.max()) if difference.numel() else 0.0
     relative = torch.where(wide_eager.abs() > 0, difference / wide_eager.abs().clamp_min(1e-300), 0.0)
     max_rel = float(torch.where(finite, relative, 0.0).max()) if relative.numel() else 0.0
-    return Comparison(index, name, _describe(mismatched, int(unlike.sum()), max_abs, eager.numel()), max_abs, max_rel, mismatched, eager.numel())
+    return Comparison(
+        index, name, _describe(mismatched, int(unlike.sum()), max_abs, eager.numel()), max_abs, max_rel, mismatched, eager.numel()
+    )
 
 
 def _describe(mismatched: int, unlike: int, max_abs: float, total: int) -> str:

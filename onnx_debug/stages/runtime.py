@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import torch
+import torch.utils.dlpack
 
 from onnx_debug.stubs import DOMAIN
 
@@ -138,7 +139,9 @@ def _element_types(model: onnx.ModelProto) -> dict[str, int]:
 
 
 def _loads(model: onnx.ModelProto, node: onnx.NodeProto, given: Sequence[Any]) -> bool:
-    inputs = [onnx.helper.make_tensor_value_info(name, kind, None) for name, kind in dict(zip(node.input, given, strict=True)).items() if name]
+    inputs = [
+        onnx.helper.make_tensor_value_info(name, kind, None) for name, kind in dict(zip(node.input, given, strict=True)).items() if name
+    ]
     outputs = [onnx.helper.make_empty_tensor_value_info(name) for name in node.output if name]
     graph = onnx.helper.make_graph([node], "one_node", inputs, outputs)
     single = onnx.helper.make_model(graph, opset_imports=model.opset_import, ir_version=model.ir_version, functions=list(model.functions))
@@ -164,7 +167,7 @@ def _to_ort(tensor: torch.Tensor) -> Any:
 
 def _from_ort(value: Any) -> torch.Tensor:
     if value.element_type() == _BFLOAT16:
-        return torch.from_dlpack(value._ortvalue.to_dlpack(), copy=True) if hasattr(value, "_ortvalue") else torch.from_dlpack(value)
+        return torch.utils.dlpack.from_dlpack(value._ortvalue.to_dlpack()).clone()
     array = np.asarray(value.numpy())
     return torch.from_numpy(array.copy())
 

@@ -1,0 +1,91 @@
+"""From what a session knows to a `Diagnosis`."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from onnx_debug.diagnosis import Answer, Culprit, Proof, ProofKind, Step, TensorInfo
+from onnx_debug.outcome import Failure, Outcome, Trial
+from onnx_debug.search import Finding, Question
+from onnx_debug.workshop import EagerReport
+
+Tensors = tuple[TensorInfo, ...]
+Describe = Callable[[str, int], tuple[Tensors, Tensors]]
+
+_PACKAGES = ("torch", "onnx", "onnxscript", "onnxruntime", "onnx-debug")
+
+
+def culprits(findings: Iterable[Finding], report: EagerReport, describe: Describe) -> tuple[Culprit, ...]:
+    """The findings with everything that is known of their modules, in execution order."""
+    tree = report.tree()
+    return tuple(_culprit(finding, report, describe) for finding in sorted(findings, key=lambda finding: tree.order(finding.fqn)))
+
+
+def _culprit(finding: Finding, report: EagerReport, describe: Describe) -> Culprit:
+    info = next(module for module in report.modules if module.fqn == finding.fqn)
+    inputs, outputs = describe(finding.fqn, finding.call)
+    clue = finding.clue
+    return Culprit(
+        finding.fqn,
+        info.class_name,
+        finding.own_code,
+        finding.proof,
+        finding.failure,
+        aliases=info.aliases,
+        call_index=finding.call,
+        source=clue.source if clue is not None else None,
+        op=clue.op if clue is not None and clue.op else finding.failure.op,
+        reason=clue.reason if clue is not None else "",
+        inputs=inputs,
+        outputs=outputs,
+    )
+
+
+def eager_culprits(failure: Failure, report: EagerReport) -> tuple[Culprit, ...]:
+    """The module in which the model itself fails, before anything is exported."""
+    classes = {module.fqn: module.class_name for module in report.modules}
+    proof = Proof(ProofKind.UNPROVEN, reason="the model itself fails in eager; nothing was exported")
+    return tuple(
+        Culprit(clue.fqn, classes[clue.fqn], own_code=True, proof=proof, failure=failure, source=clue.source, reason=clue.reason)
+        for clue in failure.clues[:1]
+        if clue.fqn in classes
+    )
+
+
+def step_of(question: Question, outcome: Outcome) -> Step:
+    """One line of the history."""
+    failure, trial = outcome.failure, question.trial
+    return Step(
+        trial.module,
+        tuple(sorted(trial.stubs)),
+        trial.call,
+        question.why,
+        Answer.UNRESOLVED if outcome.unresolved else Answer.FAILED if failure is not None else Answer.PASSED,
+        outcome.seconds,
+        failure.stage if failure is not None else None,
+        failure.mode if failure is not None else None,
+        outcome.unresolved or (failure.message.split("\n", 1)[0] if failure is not None else ""),
+    )
+
+
+def graph_to_show(outcomes: dict[Trial, Outcome], replaced: frozenset[str]) -> str | None:
+    """The exported model; or the one in which exactly the culprits are replaced; or the last that was exported with any replaced."""
+    for trial in (Trial(""), Trial("", stubs=replaced)):
+        found = outcomes.get(trial)
+        if found is not None and found.onnx_path is not None:
+            return found.onnx_path
+    partial = [outcome.onnx_path for trial, outcome in outcomes.items() if not trial.module and outcome.onnx_path]
+    return partial[-1] if partial else None
+
+
+def versions() -> dict[str, str]:
+    """The packages whose versions matter to an export."""
+    found: dict[str, Any] = {}
+    for name in _PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found

@@ -1,0 +1,96 @@
+"""Loading, running and comparing exported files."""
+
+from __future__ import annotations
+
+import onnx
+import pytest
+import torch
+
+from onnx_debug.stages import compare, runtime
+
+
+def save(tmp_path, text, name="model.onnx"):
+    path = tmp_path / name
+    onnx.save(onnx.parser.parse_model(text), path)
+    return path
+
+
+ADD = '<ir_version: 10, opset_import: ["" : 20]> agraph (float[N] x, float[N] y) => (float[N] z) { z = Add(x, y) }'
+PLACEHOLDER = """<ir_version: 10, opset_import: ["" : 20, "onnx_debug" : 1]> agraph (float[N] x) => (float[N] z) {
+    h = Relu(x)
+    g = onnx_debug.Broken<module = "a.b", call = 1>(h)
+    z = Add(g, h)
+}"""
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.float64, torch.int64, torch.int32, torch.bool, torch.uint8])
+def test_a_tensor_of_any_type_goes_in_and_out_unchanged(tmp_path, dtype):
+    kind = {"float32": "float", "float64": "double"}.get(str(dtype)[6:], str(dtype)[6:])
+    path = save(tmp_path, f'<ir_version: 10, opset_import: ["" : 20]> agraph ({kind}[3] x) => ({kind}[3] z) {{ z = Identity(x) }}')
+    given = torch.tensor([1, 0, 2]).to(dtype)
+    (got,) = runtime.run_session(runtime.open_session(path), ["z"], {"x": given})
+    assert got.dtype is dtype
+    assert torch.equal(got, given)
+
+
+def test_bfloat16_goes_in_and_out(tmp_path):
+    path = save(tmp_path, '<ir_version: 10, opset_import: ["" : 20]> agraph (bfloat16[2] x) => (bfloat16[2] z) { z = Identity(x) }')
+    given = torch.tensor([1.5, -2.0], dtype=torch.bfloat16)
+    (got,) = runtime.run_session(runtime.open_session(path), ["z"], {"x": given})
+    assert torch.equal(got, given)
+
+
+def test_a_placeholder_becomes_an_input(tmp_path):
+    runnable = runtime.make_runnable(save(tmp_path, PLACEHOLDER))
+    assert runnable.inputs == ["x"]
+    assert runnable.holes == [runtime.Hole("g", "a.b", 1, 0)]
+    feeds = {"x": torch.tensor([1.0, -1.0]), "g": torch.tensor([10.0, 20.0])}
+    (got,) = runtime.run_session(runtime.open_session(runnable.path), runnable.outputs, feeds)
+    assert got.tolist() == [11.0, 20.0]
+
+
+def test_intermediate_values_come_out_of_one_session(tmp_path):
+    runnable = runtime.make_runnable(save(tmp_path, PLACEHOLDER), also=["h"])
+    feeds = {"x": torch.tensor([1.0, -1.0]), "g": torch.tensor([10.0, 20.0])}
+    got = runtime.run_session(runtime.open_session(runnable.path), runnable.outputs, feeds)
+    assert [value.tolist() for value in got] == [[11.0, 20.0], [1.0, 0.0]]
+
+
+def test_nodes_without_a_kernel_are_found_by_loading_each_kind_alone():
+    model = onnx.parser.parse_model(
+        '<ir_version: 10, opset_import: ["" : 20]> agraph (int32[3] x, float[3] y) => (int32[3] z, float[3] w) { z = Gelu(x)  w = Gelu(y) }'
+    )
+    assert [list(node.input) for node in runtime.refused_nodes(model)] == [["x"]]
+
+
+def test_numbers_and_none_are_fed_as_the_graph_expects(tmp_path):
+    runnable = runtime.make_runnable(save(tmp_path, ADD))
+    one, two = torch.ones(2), torch.zeros(2)
+    assert list(runtime.feeds_for(runnable, [one, None, two, 3])) == ["x", "y"]
+    with pytest.raises(ValueError, match="2 inputs"):
+        runtime.feeds_for(runnable, [one])
+
+
+@pytest.mark.parametrize(
+    ("eager", "onnx_value", "problem"),
+    [
+        (torch.tensor([1.0, 2.0]), torch.tensor([1.0, 2.0004]), ""),
+        (torch.tensor([1.0, 2.0]), torch.tensor([1.0, 2.1]), "max difference"),
+        (torch.tensor([1.0, 3.0]), torch.tensor([float("nan"), 3.0]), "NaN or Inf in only one"),
+        (torch.tensor([float("nan"), float("inf")]), torch.tensor([float("nan"), float("inf")]), ""),
+        (torch.tensor([float("inf")]), torch.tensor([float("-inf")]), "NaN or Inf"),
+        (torch.ones(2, 1), torch.ones(1, 2), "shape [2, 1] in eager"),
+        (torch.ones(2), torch.ones(2, dtype=torch.float64), "float32 in eager, float64 in ONNX"),
+        (torch.tensor([True, False]), torch.tensor([True, True]), "max difference"),
+        (torch.zeros(0, 3), torch.zeros(0, 3), ""),
+    ],
+)
+def test_values_are_compared_with_their_pattern(eager, onnx_value, problem):
+    (row,) = compare.compare_outputs(["out"], [eager], [onnx_value])
+    assert problem in row.problem
+    assert bool(row.problem) == bool(problem)
+
+
+def test_a_missing_output_is_a_difference():
+    (row,) = compare.compare_outputs(["out"], [torch.ones(1), torch.ones(1)], [torch.ones(1)])
+    assert "eager returns 2 tensors, ONNX 1" in row.problem

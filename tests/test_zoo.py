@@ -1,0 +1,50 @@
+"""Every model of the zoo gets its answer: stage, culprits, own code, guilty line."""
+
+from __future__ import annotations
+
+import warnings
+
+import pytest
+import torch
+
+import onnx_debug
+from onnx_debug.diagnosis import ProofKind
+from tests import zoo
+
+
+def diagnosed(case, **more):
+    torch.manual_seed(0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = case.make().eval()
+    return onnx_debug.diagnose(model, case.inputs(), check_inputs=case.check_inputs(), timeout=case.timeout, **case.options, **more)
+
+
+@pytest.mark.parametrize("case", zoo.CASES, ids=lambda case: case.name)
+def test_the_diagnosis_is_right(case):
+    found = diagnosed(case)
+    assert (found.failure.stage if found.failure else None) is case.stage
+    assert {culprit.fqn: culprit.own_code for culprit in found.culprits} == case.culprits
+    assert found.failure is None or found.failure.mode is case.mode
+    assert not case.line or case.line in found.culprits[0].source.text
+    assert found.sufficient is not False
+
+
+IN_PROCESS = [
+    case for case in zoo.CASES if case.name in {"plain", "branch", "operator", "shared", "noise", "legacy_branch", "fixed_length"}
+]
+
+
+@pytest.mark.parametrize("case", IN_PROCESS, ids=lambda case: case.name)
+def test_the_answer_is_the_same_without_processes(case):
+    found = diagnosed(case, isolate=False)
+    assert {culprit.fqn: culprit.own_code for culprit in found.culprits} == case.culprits
+    assert "isolate=False" in found.notes[0]
+
+
+def test_three_faults_of_three_kinds_take_at_most_twelve_trials():
+    found = onnx_debug.diagnose(zoo.ThreeFaults().eval(), (torch.randn(2, 6, 8),))
+    assert [culprit.fqn for culprit in found.culprits] == ["blocks.3.extra", "blocks.7.extra", "blocks.10.extra"]
+    assert len(found.trials) <= 12
+    assert found.sufficient is True
+    assert all(culprit.proof.kind is ProofKind.ALONE and culprit.proof.necessary for culprit in found.culprits)
