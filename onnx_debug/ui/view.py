@@ -31,7 +31,8 @@ def view(d: Diagnosis, *, read: ReadLines = read_lines, cell_name: words.CellNam
         "headline": f"{d.model_class}: not examined yet." if pending else words.headline(d),
         "proven": words.proven(d),
         "unproven": words.unproven(d),
-        "next": words.next_step(d),
+        "next": _next(d),
+        "failed": d.failure.stage.value if d.failure else "",
         "notes": list(d.notes),
         "stages": stages(d),
         "culprits": [_culprit(culprit, d.model_class, read, cell_name) for culprit in d.culprits],
@@ -42,6 +43,15 @@ def view(d: Diagnosis, *, read: ReadLines = read_lines, cell_name: words.CellNam
         "trials": len(d.trials),
         "modelClass": d.model_class,
     }
+
+
+def _next(d: Diagnosis) -> str:
+    """What to do now; of an export that passes, how well it agrees."""
+    if not d.ok or not d.comparisons:
+        step = words.next_step(d)
+        return f"Next: {step}" if step else ""
+    inputs = words.plural(len({row.input_index for row in d.comparisons}), "input set")
+    return f"Compared with eager on {inputs}: max diff {words.number(max(row.max_abs_diff for row in d.comparisons))}."
 
 
 def stages(d: Diagnosis) -> list[dict[str, str]]:

@@ -77,6 +77,8 @@ export function layer(fqn, data, tree, act) {
     }
     const state = tree.state(fqn);
     const [mark, name] = MARKS[state];
+    // Where no layer is to blame, the model fails as a whole.
+    const said = fqn === '' && state === 'not tried' && data.view.failed ? `✗ fails at ${data.view.failed}` : `${mark} ${state}`;
     const aliases = (culprit || row).aliases;
     const facts = row ? [
         `${count(row.parameters)} parameters`,
@@ -87,7 +89,7 @@ export function layer(fqn, data, tree, act) {
     const tried = data.steps.filter((step) => step.fqn === fqn && (fqn !== '' || !culprit));
     return h('div.od-layer', {},
         h('h3', {}, h('code', {}, fqn || (row ? row.name : culprit.name)), ' ', h('span.od-kind', {}, (row && row.kind) || (culprit && culprit.kind) || '')),
-        h('p.od-facts', { dataset: { state: name } }, h('span.od-mark', {}, `${mark} ${state}`), ' · ', facts.filter(Boolean).join(' · ')),
+        h('p.od-facts', { dataset: { state: name } }, h('span.od-mark', {}, said), [null, ...facts.filter(Boolean)].join(' · ')),
         culprit && h('p.od-why', {}, h('b', {}, `${culprit.stage}: `), culprit.why),
         culprit && culprit.source.length ? source(culprit) : null,
         culprit && tensors(culprit),

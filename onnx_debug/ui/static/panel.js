@@ -120,7 +120,7 @@ export function panel(host, { act = null, select: onSelect = () => {} } = {}) {
         root.dataset.verdict = view.verdict;
         mark.textContent = progress.running && view.verdict !== 'bad' ? '…' : VERDICTS[view.verdict];
         headline.textContent = view.headline;
-        sentence.textContent = view.next ? `Next: ${view.next}` : '';
+        sentence.textContent = view.next;
         strip.replaceChildren(...view.stages.map(({ name, state }) => h(`li.od-${state}`, { title: STAGES[state][1] },
             name, ' ', h('span', { 'aria-hidden': true }, STAGES[state][0]), h('span.od-unseen', {}, ` ${STAGES[state][1]}`))));
         pages.reveal('fixes', view.fixes.length > 0);

@@ -1,0 +1,232 @@
+"""The live panel in a real JupyterLab and a real Notebook 7."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.ui.jupyter import Notebook, Server, serve
+
+pytestmark = pytest.mark.browser
+
+SETUP = """import time
+from tests.ui.fake_session import FakeSession
+from onnx_debug.ui.panel import panel, saved
+from IPython.display import HTML, display"""
+LIVE = """session = FakeSession(nodes=1000, pause=0.4)
+shown = panel(session)
+display(shown)
+d = shown.run()"""
+STEPPED = """other = panel(FakeSession(pause=0.5))
+other"""
+MARKED = '[id="node-name-{}"]'
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with serve(tmp_path_factory.mktemp("lab"), "lab") as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def context(chromium: Any) -> Iterator[Any]:
+    context = chromium.new_context(viewport={"width": 1500, "height": 950})
+    yield context
+    context.close()
+
+
+@pytest.fixture(scope="module")
+def notebook(lab: Server, context: Any) -> Notebook:
+    """One notebook for all tests here: opening one takes longer than all of them."""
+    opened = Notebook(lab, context, "live.ipynb", SETUP, LIVE, STEPPED, "", "shown.selected", "other.diagnosis.trials[-1].module")
+    opened.run(0)
+    return opened
+
+
+@pytest.fixture(scope="module")
+def ran(notebook: Notebook) -> Notebook:
+    """The same, after a search has run in its second cell."""
+    notebook.run(1)
+    notebook.panel().locator("iframe.od-netron[data-status=ok]").wait_for(state="attached")
+    return notebook
+
+
+def test_the_first_culprit_and_its_graph_show_while_the_search_runs(notebook: Notebook, screenshots: Path) -> None:
+    notebook.start(1)
+    page = notebook.page
+    notebook.panel().get_by_text("trying", exact=False).wait_for()
+    page.screenshot(path=screenshots / "lab_running.png")
+    notebook.panel().locator("mark.od-line").wait_for()
+    assert notebook.panel().get_by_role("button", name="Stop").is_enabled()
+    notebook.panel().locator("iframe.od-netron[data-status=ok]").wait_for(state="attached")
+    shown_at = page.evaluate("Date.now() / 1000")
+    page.evaluate("() => window.running")
+    notebook.page.evaluate("(text) => window.jupyterapp.shell.currentWidget.content.model.cells.get(3).sharedModel.setSource(text)", "session.known_at")
+    known_at = float(notebook.value(3))
+    (screenshots / "first_graph.txt").write_text(f"{shown_at - known_at:.2f} s from the first culprit to a graph of 1,000 nodes\n")
+    assert shown_at - known_at < 4
+
+
+def test_a_tree_click_highlights_the_nodes(ran: Notebook) -> None:
+    panel = ran.panel()
+    panel.locator('[data-fqn="blocks.3.extra"]').click()
+    ran.graph().locator("g.graph-node.select").wait_for(state="attached")
+    assert ran.graph().locator("g.graph-node.select.od-mark").count() == 1
+    assert ran.value(4) == "'blocks.3.extra'"
+
+
+def test_a_node_click_selects_the_module(ran: Notebook, screenshots: Path) -> None:
+    panel = ran.panel()
+    panel.get_by_role("tab", name="Graph").click()
+    panel.scroll_into_view_if_needed()
+    ran.graph().locator(MARKED.format("n670") + " .node-item-type").click()
+    panel.locator('[data-fqn="blocks.4.attention"][aria-selected="true"]').wait_for()
+    ran.page.screenshot(path=screenshots / "lab_graph.png")
+    assert ran.value(4) == "'blocks.4.attention'"
+    panel.get_by_role("tab", name="Layer").click()
+
+
+def test_selection_is_quick(ran: Notebook) -> None:
+    """From the key press in the tree to the node's border, measured inside the frame."""
+    panel = ran.panel()
+    panel.get_by_role("tab", name="Graph").click()
+    frame = next(frame for frame in ran.page.frames if frame.parent_frame and frame.query_selector("g.graph-node"))
+    times = []
+    for fqn, node in (("blocks.0.norm", "n60"), ("blocks.5.mlp", "n930")):
+        waiting = frame.evaluate_handle(
+            """(id) => ({ done: new Promise((resolve) => {
+                const node = document.getElementById(id);
+                new MutationObserver((_, me) => { me.disconnect(); resolve(performance.timeOrigin + performance.now()); })
+                    .observe(node, { attributes: true, attributeFilter: ['class'] });
+            }) })""",
+            f"node-name-{node}",
+        )
+        clicked = ran.page.evaluate(
+            """(fqn) => {
+                const at = performance.timeOrigin + performance.now();
+                const tree = document.querySelector('.od-panel [role=tree]');
+                tree.parentNode.querySelector('input').value = '';
+                document.querySelector(`.od-panel [data-fqn="${fqn}"]`).click();
+                return at;
+            }""",
+            fqn,
+        )
+        times.append(waiting.evaluate("(handle) => handle.done") - clicked)
+    panel.get_by_role("tab", name="Layer").click()
+    assert min(times) < 150
+
+
+def test_step_run_and_stop(ran: Notebook) -> None:
+    ran.run(2)
+    panel = ran.panel(1)
+    panel.scroll_into_view_if_needed()
+    panel.get_by_role("button", name="Step").click()
+    panel.get_by_text("1 trial ·").wait_for()
+    panel.get_by_role("button", name="Run").click()
+    panel.get_by_text("2 trials").wait_for()
+    panel.get_by_role("button", name="Stop").click()
+    panel.locator("button:enabled", has_text="Run").wait_for()
+    panel.get_by_role("tab", name="Steps").click()
+    assert 2 <= panel.locator(".od-shown tbody tr").count() < 6
+    panel.get_by_role("button", name="Run").click()
+    panel.get_by_text("6 trials").wait_for()
+
+
+def test_try_alone_is_a_trial(ran: Notebook) -> None:
+    panel = ran.panel(1)
+    panel.get_by_role("tab", name="Layer").click()
+    panel.locator('[data-fqn="blocks.2"]').click()
+    panel.get_by_role("button", name="Try alone").click()
+    panel.get_by_text("7 trials").wait_for()
+    panel.locator("button:enabled", has_text="Try alone").wait_for()
+    assert ran.value(5) == "'blocks.2'"
+
+
+def test_the_theme_of_the_notebook_is_followed(ran: Notebook, screenshots: Path) -> None:
+    change = "(theme) => window.jupyterapp.commands.execute('apputils:change-theme', { theme })"
+    ran.page.evaluate(change, "JupyterLab Dark")
+    ran.page.wait_for_function("() => document.querySelector('.od-panel').style.colorScheme === 'dark'")
+    ran.page.wait_for_timeout(500)
+    ran.panel().scroll_into_view_if_needed()
+    ran.page.screenshot(path=screenshots / "lab_dark.png")
+    assert ran.graph().locator("html.od-dark").count() == 1
+    ran.page.evaluate(change, "JupyterLab Light")
+    ran.page.wait_for_function("() => document.querySelector('.od-panel').style.colorScheme === 'light'")
+
+
+def test_keys_in_the_tree_are_not_commands_of_the_notebook(ran: Notebook) -> None:
+    cells = ran.page.locator(".jp-Cell").count()
+    ran.panel().locator('[data-fqn="head"], [data-fqn="blocks.0"]').first.click()
+    tree = ran.panel().get_by_role("tree")
+    tree.focus()
+    for key in "abdd":
+        tree.press(key)
+    ran.page.wait_for_timeout(300)
+    assert ran.page.locator(".jp-Cell").count() == cells
+
+
+def test_typing_in_a_cell_while_a_panel_loads_loses_no_key(ran: Notebook) -> None:
+    """The second panel's graph comes while somebody types in the last cell."""
+    ran.page.evaluate("(text) => window.jupyterapp.shell.currentWidget.content.model.cells.get(3).sharedModel.setSource(text)", "")
+    ran.start(2)
+    editor = ran.page.locator(".jp-Cell").nth(3).locator(".cm-content")
+    editor.click()
+    text = "x = 'typed while the panel came' " * 3
+    editor.press_sequentially(text, delay=20)
+    ran.page.evaluate("() => window.running")
+    source = ran.page.evaluate("() => window.jupyterapp.shell.currentWidget.content.model.cells.get(3).sharedModel.getSource()")
+    assert source.rstrip("'").count("typed while the panel came") == 3
+
+
+def test_the_saved_notebook_is_small(ran: Notebook) -> None:
+    text = ran.save()
+    assert "application/vnd.jupyter.widget-view+json" in text
+    assert len(text) / 2 < 20_000  # two panels
+    assert "widget-state" not in json.loads(text)["metadata"]
+
+
+def test_a_reload_with_a_live_kernel_brings_everything_back(ran: Notebook) -> None:
+    ran.save()
+    ran.open()
+    ran.panel().get_by_text("2 of 33 modules block it", exact=False).wait_for()
+    ran.panel().scroll_into_view_if_needed()
+    ran.panel().locator("iframe.od-netron[data-status=ok]").wait_for(state="attached")
+    assert ran.graph().locator("g.od-mark").count() == 2
+
+
+def test_no_request_leaves_the_server(ran: Notebook) -> None:
+    assert ran.outside() == []
+
+
+def test_without_a_kernel_the_report_is_there(lab: Server, context: Any) -> None:
+    report = "display(HTML(saved('<b>the static report</b>', shown)))"
+    opened = Notebook(lab, context, "report.ipynb", SETUP, "shown = panel(FakeSession(pause=0.0))\ndisplay(shown)\nd = shown.run()\n" + report)
+    opened.run(0)
+    opened.run(1)
+    opened.panel().wait_for()
+    assert not opened.page.get_by_text("the static report", exact=True).is_visible()
+    opened.save()
+    opened.page.evaluate("() => window.jupyterapp.shell.currentWidget.context.sessionContext.shutdown()")
+    opened.page.reload()
+    opened.page.get_by_text("the static report", exact=True).wait_for()
+    opened.page.close()
+
+
+def test_notebook_7_shows_the_panel(tmp_path: Path, context: Any, screenshots: Path) -> None:
+    with serve(tmp_path, "notebook") as server:
+        opened = Notebook(server, context, "seven.ipynb", SETUP, LIVE.replace("1000", "60"), "shown.selected")
+        opened.run(0)
+        opened.run(1)
+        opened.panel().locator('[data-fqn="blocks.3.extra"]').click()
+        opened.panel().get_by_role("tab", name="Graph").click()
+        opened.graph().locator("g.graph-node.select.od-mark").wait_for(state="attached")
+        opened.page.screenshot(path=screenshots / "notebook7.png")
+        assert opened.value(2) == "'blocks.3.extra'"
+        assert opened.outside() == []
+        assert re.match(r"http://127", opened.page.url)
+        opened.page.close()

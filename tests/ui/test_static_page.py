@@ -1,0 +1,194 @@
+"""The saved page in a real browser: the whole panel, offline, by mouse, keyboard and screen reader; pictures of each state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from onnx_debug.diagnosis import Diagnosis, ModuleInfo
+from onnx_debug.outcome import Source
+from onnx_debug.renderers import html
+from onnx_debug.ui.static_page import page
+from tests import samples
+from tests.ui.fake_session import FakeSession, culprit
+
+pytestmark = pytest.mark.browser
+
+OK = "iframe.od-netron[data-status=ok]"
+HOSTILE = '<img src=x onerror="window.hacked=1">'
+
+
+def found(nodes: int = 40, blocks: int = 6) -> Diagnosis:
+    return FakeSession(nodes, pause=0.0, blocks=blocks).run()
+
+
+def saved(d: Diagnosis) -> str:
+    return page(d, html.fragment(d))
+
+
+def frame(opened: Any) -> Any:
+    opened.wait_for_selector(OK, state="attached")
+    return opened.frame_locator("iframe.od-netron")
+
+
+def tree_item(opened: Any, name: str) -> Any:
+    return opened.locator(f'[role=treeitem][data-fqn="{name}"]')
+
+
+def outside(opened: Any) -> list[str]:
+    return [url for url in opened.requests if not url.startswith(("file:", "blob:"))]
+
+
+def test_everything_is_in_the_file(open_page: Callable[..., Any]) -> None:
+    opened = open_page(saved(found()), later=True)
+    assert frame(opened).locator("g.graph-node").count() == 40
+    assert "2 of 33 modules block it" in opened.locator(".od-headline").inner_text()
+    assert opened.locator("mark.od-line").count() == 1
+    assert (outside(opened), opened.errors) == ([], [])
+
+
+def test_a_click_in_the_tree_selects_the_nodes(open_page: Callable[..., Any]) -> None:
+    opened = open_page(saved(found()))
+    view = frame(opened)
+    tree_item(opened, "blocks.3").click()
+    view.locator("g.graph-node.select").nth(6).wait_for(state="attached")
+    assert view.locator("g.graph-node.select").count() == 7
+    assert view.locator("g.graph-node.select.od-mark").count() == 1
+
+
+def test_a_click_on_a_node_selects_its_module(open_page: Callable[..., Any]) -> None:
+    opened = open_page(saved(found()))
+    opened.get_by_role("tab", name="Graph").click()
+    frame(opened).locator('[id="node-name-n0"] .node-item-type').click()
+    item = tree_item(opened, "blocks.0.attention")
+    item.wait_for()
+    assert item.get_attribute("aria-selected") == "true"
+
+
+def test_the_second_culprit_is_one_click_away(open_page: Callable[..., Any]) -> None:
+    opened = open_page(saved(found()))
+    opened.get_by_role("button", name="2 blocks.3.extra Bad").click()
+    assert opened.locator(".od-layer h3").inner_text() == "blocks.3.extra Bad"
+
+
+def test_the_tree_by_keyboard(open_page: Callable[..., Any]) -> None:
+    opened = open_page(saved(found()))
+    tree = opened.get_by_role("tree")
+    tree.focus()
+    for key in ("Home", "ArrowRight", "ArrowRight"):
+        tree.press(key)
+    active = opened.locator(".od-row.od-active")
+    assert active.get_attribute("data-fqn") == "blocks.0"
+    tree.press("ArrowDown")
+    tree.press("m")
+    assert active.get_attribute("data-fqn") == "blocks.0.mlp"
+    assert tree.get_attribute("aria-activedescendant") == active.get_attribute("id")
+    tree.press("Enter")
+    assert active.get_attribute("aria-selected") == "true"
+    tree.press("ArrowLeft")
+    tree.press("ArrowLeft")
+    assert tree_item(opened, "blocks.0").get_attribute("aria-expanded") == "false"
+
+
+def test_search_narrows_the_tree(open_page: Callable[..., Any]) -> None:
+    opened = open_page(saved(found()))
+    opened.get_by_label("Search modules").fill("3.ext")
+    assert [row.get_attribute("data-fqn") for row in opened.get_by_role("treeitem").all()] == ["", "blocks", "blocks.3", "blocks.3.extra"]
+    opened.get_by_label("Search modules").fill("nothing like that")
+    opened.get_by_text("No module of that name").wait_for()
+
+
+def test_five_thousand_modules_stay_quick(open_page: Callable[..., Any]) -> None:
+    d = found(blocks=1_000)
+    assert len(d.modules) > 5_000
+    opened = open_page(saved(d))
+    tree_item(opened, "blocks.1.extra").wait_for()
+    assert opened.get_by_role("treeitem").count() < 80
+    milliseconds = opened.evaluate("""() => {
+        const tree = document.querySelector('[role=tree]');
+        const begun = performance.now();
+        for (const key of ['End', 'ArrowUp', 'Home', 'ArrowDown']) {
+            tree.dispatchEvent(new KeyboardEvent('keydown', { key }));
+            tree.getBoundingClientRect();
+        }
+        return performance.now() - begun;
+    }""")
+    assert milliseconds < 200
+
+
+def test_tabs_by_keyboard(open_page: Callable[..., Any]) -> None:
+    opened = open_page(saved(found()))
+    opened.get_by_role("tab", name="Layer").focus()
+    opened.keyboard.press("ArrowRight")
+    assert opened.get_by_role("tab", name="Graph").get_attribute("aria-selected") == "true"
+    opened.keyboard.press("ArrowLeft")
+    opened.keyboard.press("ArrowLeft")
+    assert opened.get_by_role("tab", name="Log").get_attribute("aria-selected") == "true"
+
+
+def test_the_log_is_raw_and_searchable(open_page: Callable[..., Any]) -> None:
+    opened = open_page(saved(found()))
+    opened.get_by_role("tab", name="Log").click()
+    assert "<b>raw</b>" in opened.locator(".od-log").inner_text()
+    opened.get_by_label("Search the log").fill("TRANSLATE")
+    opened.get_by_text("1 of 4 lines").wait_for()
+
+
+def test_fixes_and_repro_come_only_with_data(open_page: Callable[..., Any]) -> None:
+    opened = open_page(saved(samples.three()))
+    opened.get_by_role("tab", name="Fixes").click()
+    opened.get_by_text("Use a Householder form of QR", exact=False).first.wait_for()
+    assert opened.get_by_role("tab", name="Repro").count() == 0
+
+
+def test_names_from_the_model_are_data(open_page: Callable[..., Any]) -> None:
+    evil = culprit(f"blocks.{HOSTILE}", reason=HOSTILE, source=Source(HOSTILE, 1, HOSTILE), aliases=(HOSTILE,))
+    evil = replace(evil, class_name=HOSTILE, failure=replace(evil.failure, details=f"</script><script>window.hacked=1</script>{HOSTILE}"))
+    infos = (ModuleInfo("", HOSTILE), ModuleInfo(evil.fqn, HOSTILE, aliases=(HOSTILE,)))
+    d = replace(found(), culprits=(evil,), modules=infos, model_class=HOSTILE, log=HOSTILE, notes=(HOSTILE,))
+    opened = open_page(saved(d))
+    frame(opened)
+    for tab in ("Layer", "Graph", "Steps", "Log"):
+        opened.get_by_role("tab", name=tab).click()
+    assert opened.evaluate("window.hacked") is None
+    assert (outside(opened), opened.errors) == ([], [])
+
+
+def test_without_scripts_the_report_is_there(open_page: Callable[..., Any]) -> None:
+    opened = open_page(saved(found()), java_script_enabled=False)
+    assert "2 of 33 modules block it" in opened.locator(".onnx-debug").inner_text()
+
+
+def test_a_graph_file_that_has_gone_leaves_the_rest(open_page: Callable[..., Any], tmp_path: Path) -> None:
+    opened = open_page(saved(replace(found(), onnx_path=str(tmp_path / "gone.onnx"))))
+    opened.get_by_role("tab", name="Graph").click()
+    opened.get_by_text("There is no graph yet").wait_for()
+
+
+STATES: dict[str, Callable[[], Diagnosis]] = {
+    "failing": lambda: found(400),
+    "one_culprit": lambda: samples.ALL["single"],
+    "ok": lambda: replace(samples.exported(), onnx_path=found().onnx_path, modules=found().modules),
+    "empty": lambda: Diagnosis("Net"),
+    "eighteen": samples.eighteen,
+    "request": samples.bad_request,
+    "crash": lambda: samples.ALL["crash"],
+}
+
+
+@pytest.mark.parametrize("width", [480, 1600])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("state", STATES)
+def test_no_state_overflows(open_page: Callable[..., Any], screenshots: Path, state: str, scheme: str, width: int) -> None:
+    opened = open_page(saved(STATES[state]()), color_scheme=scheme, viewport={"width": width, "height": 760})
+    if state == "failing":
+        frame(opened)
+        opened.get_by_role("tab", name="Graph" if width > 1000 else "Layer").click()
+        opened.wait_for_timeout(300)
+    opened.screenshot(path=screenshots / f"page_{state}_{scheme}_{width}.png")
+    assert opened.evaluate("document.documentElement.scrollWidth") <= width
+    assert opened.errors == []
