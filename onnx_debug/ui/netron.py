@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import gzip
 import logging
@@ -64,6 +65,13 @@ def payload(graph: graphs.Graph, name: str = "model.onnx") -> Payload:
     }
     docs = operator_docs(graph.operators) if viewer else "[]"
     return Payload(facts, gzip.compress(graph.model, 6, mtime=0), gzip.compress(docs.encode(), 6, mtime=0), viewer)
+
+
+def warm_up() -> None:
+    """Make the viewer ready, so that the first graph need not wait for it."""
+    with contextlib.suppress(NetronChangedError):  # said when the graph is shown
+        bundle()
+        operator_docs(())
 
 
 def document(graph: graphs.Graph, name: str = "model.onnx", **state: Any) -> str:

@@ -12,6 +12,7 @@ All state that must survive a reload of the page is in traits. Graph and log go 
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import threading
 import time
@@ -95,6 +96,7 @@ class Panel(anywidget.AnyWidget):
         self.on_msg(self._receive)
         if self._driver is not None:
             self._driver.on_event = self._hear
+            threading.Thread(target=netron.warm_up, daemon=True).start()
         self._say()
         self._show(source if isinstance(source, Diagnosis) else source.diagnosis)
 
@@ -243,12 +245,15 @@ def graph_payload(d: Diagnosis, focus: str | None = None) -> netron.Payload | No
     """The diagnosis' graph, packed for the browser; None when there is none or its file has gone."""
     if d.onnx_path is None:
         return None
+    names = {name: module.fqn for module in d.modules for name in (module.fqn, *module.aliases)}
     try:
-        graph = graphs.load(d.onnx_path, modules=[module.fqn for module in d.modules], focus=focus)
+        graph = graphs.load(d.onnx_path, modules=names, focus=focus)
     except Exception:  # any broken file: the rest of the panel does not depend on it
         logger.exception("Could not read the graph %s", d.onnx_path)
         return None
-    packed = netron.payload(graph, d.model_class)
+    # The exporter may know a shared module by another of its names.
+    nodes = tuple(dataclasses.replace(node, fqn=names.get(node.fqn, node.fqn) if node.fqn else node.fqn) for node in graph.nodes)
+    packed = netron.payload(dataclasses.replace(graph, nodes=nodes), d.model_class)
     packed.facts["heat"] = heat(graph, errors_of(d.comparisons))
     return packed
 

@@ -60,7 +60,7 @@ def graph(path: Path, nodes: int, blocks: int = 6, placeholders: Iterable[str] =
             made.append(helper.make_node("Bad", [f"v{i}"], [f"v{i + 1}"], name=f"n{i}", domain="onnx_debug", module=owner))
         else:
             owner = owner.replace("extra", "mlp") if owner in placeholders else owner
-            made.append(helper.make_node("Add", [f"v{i}", f"v{max(0, i - 3)}"], [f"v{i + 1}"], name=f"n{i}"))
+            made.append(helper.make_node("Add", [f"v{i}", f"v{i - i % 6}"], [f"v{i + 1}"], name=f"n{i}"))
             made[-1].metadata_props.add(key="pkg.torch.onnx.name_scopes", value=repr(["", "blocks", owner, f"add_{i}"]))
     ends = [helper.make_tensor_value_info(value, TensorProto.FLOAT, ["batch", 16]) for value in ("v0", f"v{nodes}")]
     onnx.save(helper.make_model(helper.make_graph(made, "g", ends[:1], ends[1:])), path)

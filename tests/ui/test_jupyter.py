@@ -24,6 +24,9 @@ display(shown)
 d = shown.run()"""
 STEPPED = """other = panel(FakeSession(pause=0.5))
 other"""
+GRAPH = """from onnx_debug.ui.netron import Graph
+alone = Graph(session._path, selected=["n3"], marks={"n5": "#0a5ea3"}, height="300px")
+alone"""
 MARKED = '[id="node-name-{}"]'
 
 
@@ -43,7 +46,9 @@ def context(chromium: Any) -> Iterator[Any]:
 @pytest.fixture(scope="module")
 def notebook(lab: Server, context: Any) -> Notebook:
     """One notebook for all tests here: opening one takes longer than all of them."""
-    opened = Notebook(lab, context, "live.ipynb", SETUP, LIVE, STEPPED, "", "shown.selected", "other.diagnosis.trials[-1].module")
+    opened = Notebook(
+        lab, context, "live.ipynb", SETUP, LIVE, STEPPED, "", "shown.selected", "other.diagnosis.trials[-1].module", GRAPH, "alone.selected"
+    )
     opened.run(0)
     return opened
 
@@ -66,7 +71,9 @@ def test_the_first_culprit_and_its_graph_show_while_the_search_runs(notebook: No
     notebook.panel().locator("iframe.od-netron[data-status=ok]").wait_for(state="attached")
     shown_at = page.evaluate("Date.now() / 1000")
     page.evaluate("() => window.running")
-    notebook.page.evaluate("(text) => window.jupyterapp.shell.currentWidget.content.model.cells.get(3).sharedModel.setSource(text)", "session.known_at")
+    notebook.page.evaluate(
+        "(text) => window.jupyterapp.shell.currentWidget.content.model.cells.get(3).sharedModel.setSource(text)", "session.known_at"
+    )
     known_at = float(notebook.value(3))
     (screenshots / "first_graph.txt").write_text(f"{shown_at - known_at:.2f} s from the first culprit to a graph of 1,000 nodes\n")
     assert shown_at - known_at < 4
@@ -147,6 +154,18 @@ def test_try_alone_is_a_trial(ran: Notebook) -> None:
     assert ran.value(5) == "'blocks.2'"
 
 
+def test_a_graph_on_its_own(ran: Notebook) -> None:
+    ran.run(6)
+    view = ran.page.locator(".od-graph")
+    view.scroll_into_view_if_needed()
+    inside = view.frame_locator("iframe.od-netron")
+    inside.locator(MARKED.format("n3") + ".select").wait_for(state="attached")
+    inside.locator(MARKED.format("n5") + ".od-mark").wait_for(state="attached")
+    inside.locator(MARKED.format("n4") + " .node-item-type").click()
+    inside.locator(MARKED.format("n4") + ".select").wait_for(state="attached")
+    assert ran.value(7) == "['n4']"
+
+
 def test_the_theme_of_the_notebook_is_followed(ran: Notebook, screenshots: Path) -> None:
     change = "(theme) => window.jupyterapp.commands.execute('apputils:change-theme', { theme })"
     ran.page.evaluate(change, "JupyterLab Dark")
@@ -205,7 +224,9 @@ def test_no_request_leaves_the_server(ran: Notebook) -> None:
 
 def test_without_a_kernel_the_report_is_there(lab: Server, context: Any) -> None:
     report = "display(HTML(saved('<b>the static report</b>', shown)))"
-    opened = Notebook(lab, context, "report.ipynb", SETUP, "shown = panel(FakeSession(pause=0.0))\ndisplay(shown)\nd = shown.run()\n" + report)
+    opened = Notebook(
+        lab, context, "report.ipynb", SETUP, "shown = panel(FakeSession(pause=0.0))\ndisplay(shown)\nd = shown.run()\n" + report
+    )
     opened.run(0)
     opened.run(1)
     opened.panel().wait_for()

@@ -7,7 +7,9 @@ import time
 from typing import Any
 
 import pytest
+import torch
 
+from onnx_debug import Session
 from onnx_debug.diagnosis import Diagnosis
 from onnx_debug.ui.panel import Panel, panel, saved
 from tests.ui.fake_session import GUILTY, FakeSession, culprit, modules
@@ -141,6 +143,24 @@ def test_a_finished_diagnosis_has_no_buttons() -> None:
 def test_the_text_form_is_one_line(shown: Panel) -> None:
     shown.run()
     assert repr(shown) == "onnx_debug panel: Export stops at translate: 2 of 33 modules block it."
+
+
+def test_a_real_session_drives_it_too() -> None:
+    class Bad(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x + torch.linalg.qr(x)[0].sum()
+
+    shared = torch.nn.Linear(4, 4)
+    model = torch.nn.Sequential(shared, Bad(), shared).eval()
+    with Session(model, (torch.randn(4, 4),)) as session:
+        shown = panel(session)
+        assert shown.view["verdict"] == "open"
+        d = shown.run()
+        assert [one.fqn for one in d.culprits] == ["1"]
+        assert shown.states == {"": "contains a culprit", "0": "passes", "1": "culprit"}
+        assert [node[1:] for node in shown._payload.facts["nodes"]] == [["Gemm", "0", False], ["Bad", "1", True], ["Gemm", "0", False]]
+        shown.alone("0")
+        assert shown.steps[-1]["said"] == "passed"
 
 
 def test_a_saved_report_belongs_to_its_panel(shown: Panel) -> None:
