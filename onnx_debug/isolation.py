@@ -12,11 +12,13 @@ from __future__ import annotations
 import contextlib
 import gc
 import io
+import os
 import shutil
 import tempfile
 import time
 import traceback
 from dataclasses import replace
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -40,14 +42,16 @@ class ForkedLab:
 
     Args:
         case: the export to work on.
-        memory_limit: bytes that one trial may take beyond the model; None: no limit.
+        memory_limit: bytes that one trial may take beyond the model; None: most of what is free now.
     """
 
     def __init__(self, case: Case, *, memory_limit: int | None = None) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="onnx_debug_"))
         if case.dynamo:
             torch_internals.build_operator_tables()  # here, so that the next diagnosis finds them made
-        self._server = fork(lambda connection: _serve(case, self.directory, memory_limit, connection), self.directory / "server.log")
+        limit = watching.free_memory() if memory_limit is None else memory_limit
+        work = partial(_serve, case, self.directory, limit)
+        self._server = fork(work, self.directory / "server.log", tied=False)
 
     def eager(self, timeout: float) -> EagerReport:
         """Run the model on the given inputs."""
@@ -95,6 +99,7 @@ def _serve(case: Case, directory: Path, memory_limit: int | None, connection: Co
     """The fork server's life: answer questions until the user's process closes the connection or dies."""
     torch.set_num_threads(1)  # thread pools do not survive a fork
     server = _Server(case, directory, memory_limit, connection)
+    user = os.getppid()
     with contextlib.suppress(EOFError, OSError):
         while True:
             name, arguments = connection.recv()
@@ -105,6 +110,8 @@ def _serve(case: Case, directory: Path, memory_limit: int | None, connection: Co
             except Exception:  # noqa: BLE001 - our own mistake: the user's side shows it
                 connection.send((None, traceback.format_exc()))
     server.end()
+    if os.getppid() != user:
+        shutil.rmtree(directory, ignore_errors=True)  # the user's process was killed: nobody else cleans up
 
 
 class _Server:
@@ -148,8 +155,8 @@ class _Server:
                 outcome = answer.outcome
             else:
                 outcome = Outcome(self._death(answer, watch, trial.module))
-        printed = (directory / "output.log").read_text(errors="replace")
-        return replace(outcome, log=outcome.log + printed[-100_000:], seconds=time.perf_counter() - start)
+        printed = watching.end_of(directory / "output.log")
+        return replace(outcome, log=outcome.log + printed, seconds=time.perf_counter() - start)
 
     def explain_numbers(self, outcome: Outcome, timeout: float) -> tuple[Clue, ...]:
         first = next((row.input_index for row in outcome.comparisons if row.problem), 0)
@@ -158,13 +165,13 @@ class _Server:
         if found or outcome.onnx_path is None or recorder is None:
             return tuple(found)
         recorder.connection.send(("first_wrong_module", outcome.onnx_path, first))
-        answer = watching.receive(recorder, timeout)
+        answer = self._receive(recorder, timeout)
         return tuple(answer) if isinstance(answer, list) else ()
 
     def describe(self, fqn: str, call: int) -> Described:
         recorder = self._recorders[0]
         recorder.connection.send(("describe", self._board.traced, fqn, call))
-        answer = watching.receive(recorder, 60.0)
+        answer = self._receive(recorder, 60.0)
         return answer if isinstance(answer, tuple) else ((), ())
 
     def correct_options(self, timeout: float) -> tuple[tuple[str, ...], str, Outcome | None]:
@@ -183,7 +190,7 @@ class _Server:
             child, watch = self._fork_recorder(0, seed)
             if self._await_report(child, watch, timeout).outcome.failure is None:
                 child.connection.send(("digests",))
-                answer = watching.receive(child, timeout)
+                answer = self._receive(child, timeout)
                 digests.append(answer if isinstance(answer, list) else [])
             child.end()
         return random_modules(*digests) if len(digests) == 2 else []
@@ -195,7 +202,7 @@ class _Server:
             if index and report.outcome.failure is not None:
                 continue  # eager rejects these inputs: there is nothing to compare with
             child.connection.send(("slim", fqns))
-            answer = watching.receive(child, timeout)
+            answer = self._receive(child, timeout)
             if isinstance(answer, bytes):
                 found[index] = torch.load(io.BytesIO(answer), weights_only=False)
         return found
@@ -221,7 +228,12 @@ class _Server:
     def _await_report(self, child: Child, watch: watching.Watch, timeout: float) -> EagerReport:
         with watch:
             answer = watch.wait(child, timeout, self._memory_limit, abandoned=self._user, keep=True)
-            return answer if isinstance(answer, EagerReport) else EagerReport(Outcome(self._death(answer, watch, "")))
+            if isinstance(answer, EagerReport):
+                return answer
+            return EagerReport(Outcome(self._death(answer, watch, "")), self._names.infos({}))
+
+    def _receive(self, child: Child, timeout: float) -> Any:
+        return watching.receive(child, timeout, abandoned=self._user)
 
     def _death(self, death: Any, watch: watching.Watch, root: str) -> Failure:
         locator = clues.Locator(self._names, root)

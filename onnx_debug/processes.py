@@ -66,10 +66,16 @@ class Child:
         return f"exit status {os.WEXITSTATUS(status)}"
 
 
-def fork(work: Callable[[Connection], None], output: Path) -> Child:
+def fork(work: Callable[[Connection], None], output: Path, *, tied: bool = True) -> Child:
     """Run `work(connection)` in a fork of this process, with what it prints going to `output`.
 
-    The child never returns from here, runs no exit handlers, and dies with its parent where the system can do that.
+    The child never returns from here and runs no exit handlers.
+
+    Args:
+        work: what the child does, with its end of the connection.
+        output: file that takes what the child prints.
+        tied: the child dies with its parent, where the system can do that. The system means the parent's thread, so a child of a process
+            with several threads is better not tied; it ends when its connection closes.
     """
     ours, theirs = Pipe()
     sys.stdout.flush()
@@ -82,7 +88,7 @@ def fork(work: Callable[[Connection], None], output: Path) -> Child:
         status = 1
         try:
             ours.close()
-            _settle(parent, output)
+            _settle(parent if tied else None, output)
             work(theirs)
             status = 0
         except BaseException:  # noqa: BLE001 - nothing may escape into the user's code, which this process is a copy of
@@ -96,13 +102,14 @@ def fork(work: Callable[[Connection], None], output: Path) -> Child:
     return Child(pid, ours)
 
 
-def _settle(parent: int, output: Path) -> None:
+def _settle(parent: int | None, output: Path) -> None:
     """Cut the child off from the notebook: own process group, own output, no interrupts."""
     os.setpgid(0, 0)
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(1)  # the parent died before the line above
+    if parent is not None:
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(1)  # the parent died before the line above
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     before = (sys.stdout, sys.stderr)
@@ -119,3 +126,6 @@ def _settle(parent: int, output: Path) -> None:
         for handler in getattr(logger, "handlers", ()):
             if getattr(handler, "stream", None) in before:
                 handler.stream = sys.stderr
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    if shell is not None:  # what a model displays while it runs would go to the notebook over a pipe
+        shell.display_pub.publish = lambda *_, **__: None

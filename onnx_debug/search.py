@@ -259,7 +259,7 @@ class Search:
     def _own_code(self, fqn: str, call: int, failure: Failure, clue: Clue) -> Proving:
         """The module fails alone: is it its own code, or a child's?"""
         clue = next((found for found in failure.clues if self._known(found.fqn) == fqn), clue)
-        children = self._children(fqn)
+        children = () if self._known_of_class(fqn, failure) else self._children(fqn)
         at_fault = Finding(fqn, own_code=True, proof=Proof(ProofKind.ALONE, own_code_trial=True), failure=failure, call=call, clue=clue)
         if not children:
             return at_fault
@@ -272,6 +272,14 @@ class Search:
             return found or replace(at_fault, own_code=self._known(clue.fqn) == fqn, proof=Proof(ProofKind.ALONE, own_code_trial=True))
         reason = outcome.unresolved or "with its children replaced it fails in another way"
         return replace(at_fault, own_code=self._known(clue.fqn) == fqn, proof=Proof(ProofKind.ALONE, own_code_trial=None, reason=reason))
+
+    def _known_of_class(self, fqn: str, failure: Failure) -> bool:
+        """Whether another instance of the class was shown to fail alike by its own code: one proof holds for the class."""
+        name = self._tree.modules[fqn].class_name
+        return any(
+            self._tree.modules[known.fqn].class_name == name and known.proof.own_code_trial is True and alike(known.failure, failure)
+            for known in self.findings.culprits
+        )
 
     def _guilty_child(self, fqn: str, call: int, failure: Failure, clue: Clue) -> Proving:
         """Which child of a module that fails alone, and passes with all children replaced, fails alone too?"""

@@ -60,6 +60,7 @@ class Session:
         self._notes: list[str] = []
         self._lab, protection = open_lab(self._case, isolate=isolate, memory_limit=memory_limit)
         self._notes += [protection] if protection else []
+        keep_while_used(self, self._lab.directory)
         self._report: EagerReport | None = None
         self._search: Search | None = None
         self._asking: Any = None
@@ -190,14 +191,25 @@ class Session:
         if self._search is not None and self._search.findings.request_at_fault:
             self._explain_request()
         if whole.ok:
-            deliver(self._case.f, whole.onnx_path)
+            try:
+                deliver(self._case.f, whole.onnx_path)
+            except OSError as error:
+                self._notes.append(f"The model exports, but it could not be written to {self._case.f}: {error.strerror or error}.")
 
     def _explain_request(self) -> None:
         problems, call, outcome = self._lab.correct_options(self._timeout)
         self._request = "; ".join(problems) or "what is asked of the export does not fit the model: with default options it exports"
         if outcome is not None and outcome.ok and self._want_fixes:
             difference = max((row.max_abs_diff for row in outcome.comparisons), default=0.0)
-            self._fixes = (Fix("the call in a form that fits the model", "It asks for the same in a way that this torch understands.", outcome, difference, code=call),)
+            self._fixes = (
+                Fix(
+                    "the call in a form that fits the model",
+                    "It asks for the same in a way that this torch understands.",
+                    outcome,
+                    difference,
+                    code=call,
+                ),
+            )
 
     def _answer(self, question: Question) -> tuple[Step, Outcome]:
         trial = question.trial

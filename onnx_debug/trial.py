@@ -110,6 +110,8 @@ def run_trial(bench: Bench, trial: Trial) -> Answer:
 def _whole(bench: Bench, trial: Trial) -> _Target:
     case = bench.case.minimal() if trial.minimal_options else bench.case
     options = case.options if not (trial.stubs or trial.minimal_options) else {k: v for k, v in case.options.items() if k not in _REPORTS}
+    if case.f is not None and not isinstance(case.f, str | os.PathLike):
+        options = {**options, "external_data": False}  # a stream takes one file
     name = os.path.basename(os.fspath(case.f)) if isinstance(case.f, str | os.PathLike) else "model.onnx"  # noqa: PTH119 - also of a string
     feeds = {
         index: torch_internals.tree_leaves((args, _in_signature_order(case, kwargs))) for index, (args, kwargs) in enumerate(case.inputs)

@@ -181,12 +181,38 @@ def failure_of(death: Death, watch: Watch, locator: clues.Locator) -> Failure:
     return Failure(now, death.mode, signature(now, death.mode), "", death.words, clues=found, details=details)
 
 
-def receive(child: Child, timeout: float) -> Any:
-    """An answer of a process that is known to be idle, or None."""
+def receive(child: Child, timeout: float, *, abandoned: Connection) -> Any:
+    """An answer of a process that is known to be idle, or None.
+
+    Raises:
+        EOFError: the user's process closed its connection meanwhile.
+    """
+    ready = wait([child.connection, abandoned], timeout)
+    if child.connection not in ready:
+        if abandoned in ready:
+            raise EOFError
+        return None
     try:
-        return child.connection.recv() if child.connection.poll(timeout) else None
+        return child.connection.recv()
     except (EOFError, OSError):
         return None
+
+
+def end_of(file: Path, size: int = 100_000) -> str:
+    """The last `size` bytes of a file as text."""
+    with file.open("rb") as opened:
+        opened.seek(max(0, file.stat().st_size - size))
+        return opened.read().decode(errors="replace")
+
+
+def free_memory(share: float = 0.8) -> int | None:
+    """That share of the memory that is free now, in bytes; None where the system does not say."""
+    try:
+        text = Path("/proc/meminfo").read_text()
+    except OSError:
+        return None
+    found = re.search(r"MemAvailable:\s+(\d+) kB", text)
+    return int(int(found[1]) * 1024 * share) if found else None
 
 
 def _resident(pid: int) -> int:

@@ -94,3 +94,13 @@ def test_values_are_compared_with_their_pattern(eager, onnx_value, problem):
 def test_a_missing_output_is_a_difference():
     (row,) = compare.compare_outputs(["out"], [torch.ones(1), torch.ones(1)], [torch.ones(1)])
     assert "eager returns 2 tensors, ONNX 1" in row.problem
+
+
+def test_an_output_that_is_a_placeholders_is_copied_in_time(tmp_path):
+    header = '<ir_version: 10, opset_import: ["" : 20, "onnx_debug" : 1]>'
+    text = header + ' agraph (float[N] x) => (float[N] z) { z = onnx_debug.Broken<module = "a", call = 0>(x) }'
+    runnable = runtime.make_runnable(save(tmp_path, text))
+    given = torch.arange(1000.0)
+    for _ in range(20):
+        (got,) = runtime.run_session(runtime.open_session(runnable.path), runnable.outputs, {"x": given, "z": given * 2})
+        assert torch.equal(got, given * 2)

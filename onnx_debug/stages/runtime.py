@@ -154,8 +154,11 @@ def _loads(model: onnx.ModelProto, node: onnx.NodeProto, given: Sequence[Any]) -
 
 def run_session(session: onnxruntime.InferenceSession, outputs: Sequence[str], feeds: dict[str, torch.Tensor]) -> list[torch.Tensor]:
     """Run once; sequences and optionals come back as their tensors."""
-    values = session.run_with_ort_values(list(outputs), {name: _to_ort(tensor) for name, tensor in feeds.items()})
-    return [_from_ort(value) for value in values]
+    given = {name: _to_ort(tensor) for name, tensor in feeds.items()}
+    values = session.run_with_ort_values(list(outputs), given)
+    copies = [_from_ort(value) for value in values]
+    del given  # not earlier: an output that is an input shares its memory
+    return copies
 
 
 def _to_ort(tensor: torch.Tensor) -> Any:

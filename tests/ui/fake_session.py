@@ -80,6 +80,7 @@ class FakeSession:
         self._steps: list[Step] = []
         self._found: tuple[Culprit, ...] = ()
         self._begun = time.time()
+        self._started = False
         self._plan = [
             ("", (), Answer.FAILED, "export the whole model"),
             ("blocks.1.extra", (), Answer.FAILED, "does blocks.1.extra fail alone?"),
@@ -98,7 +99,7 @@ class FakeSession:
             sufficient=True if self.finished else None,
             onnx_path=self._path if self._found else None,
             trials=tuple(self._steps),
-            modules=self._modules if self._steps else (),
+            modules=self._modules if self._started else (),
             log="[torch.onnx] Obtain model graph\n<b>raw</b>\n[torch.onnx] Translate\nboom" if self._steps else "",
             seconds=time.time() - self._begun,
         )
@@ -106,7 +107,8 @@ class FakeSession:
     def step(self) -> Step | None:
         if self.finished:
             return None
-        if not self._steps:
+        if not self._started:
+            self._started = True
             self.on_event(Started(len(self._modules)))
         made = self._answer(*self._plan.pop(0))
         if made.module in GUILTY:
