@@ -97,8 +97,8 @@ class Panel(anywidget.AnyWidget):
         if self._driver is not None:
             self._driver.on_event = self._hear
             threading.Thread(target=netron.warm_up, daemon=True).start()
-        self._say()
         self._show(source if isinstance(source, Diagnosis) else source.diagnosis)
+        self._say()
 
     def __repr__(self) -> str:
         """One line: a widget's own would write the whole diagnosis into the notebook."""
@@ -167,6 +167,7 @@ class Panel(anywidget.AnyWidget):
             logger.exception("The panel could not do what was asked for")
             problem = f"{type(error).__name__}: {error}"
         finally:
+            self._stop.clear()
             self._working.release()
             self._say(error=problem)
 
@@ -181,6 +182,8 @@ class Panel(anywidget.AnyWidget):
     def _hear(self, event: Event) -> None:
         if isinstance(event, Started):
             self._say(f"searching {event.modules} modules", running=True)
+            if self._driver is not None:
+                self._show(self._driver.diagnosis)
         elif isinstance(event, TrialStarted):
             what = module_name(event.trial.module, self._diagnosis.model_class)
             self._say(f"trying {what}: {event.why}", running=True)
@@ -189,9 +192,16 @@ class Panel(anywidget.AnyWidget):
 
     def _say(self, text: str = "", *, running: bool | None = None, error: str = "") -> None:
         busy = self._working.locked() if running is None else running
-        since = self.progress.get("since") if busy and self.progress.get("running") else time.time() - self.view.get("seconds", 0.0)
-        finished = self._driver is None or self._driver.finished
-        self.progress = {"running": busy, "text": text, "error": error, "since": since, "finished": finished}
+        since = self.progress.get("since") if busy and self.progress.get("running") else time.time() - self._diagnosis.seconds
+        self.progress = {
+            "running": busy,
+            "stopping": self._stop.is_set(),
+            "text": text,
+            "error": error,
+            "since": since,
+            "seconds": self._diagnosis.seconds,
+            "finished": self._driver is None or self._driver.finished,
+        }
 
     # --- the browser
 

@@ -25,6 +25,7 @@ def page(d: Diagnosis, report_html: str = "", *, cell_name: CellName | None = No
             "states": states(d),
             "view": view(d, cell_name=cell_name),
             "steps": steps(d.trials, d.model_class),
+            "progress": {"running": False, "text": "", "error": "", "since": 0, "seconds": d.seconds, "finished": True},
         },
         "log": d.log,
         "graph": packed.as_text() if packed is not None else None,

@@ -39,8 +39,6 @@ def view(d: Diagnosis, *, read: ReadLines = read_lines, cell_name: words.CellNam
         "error": "" if d.culprits or d.failure is None else _error(d.failure),
         "fixes": [_fix(fix.title, fix.explanation, fix.diff, fix.code, fix.max_abs_diff) for fix in d.fixes],
         "comparisons": [_comparison(row) for row in d.comparisons],
-        "seconds": round(d.seconds, 1),
-        "trials": len(d.trials),
         "modelClass": d.model_class,
     }
 

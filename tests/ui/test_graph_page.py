@@ -70,7 +70,7 @@ def test_a_click_selects(open_page: Callable[..., Any]) -> None:
 def test_dark_is_ours_to_decide(open_page: Callable[..., Any]) -> None:
     page = open_page(netron.document(model(), dark=True), color_scheme="light")
     view = frame(page)
-    assert view.locator("#target").evaluate("e => getComputedStyle(e).backgroundColor") == "rgb(64, 64, 64)"
+    assert view.locator(".edge-path").first.evaluate("e => getComputedStyle(e).stroke") == "rgb(136, 136, 136)"
 
 
 def test_the_layout_runs_where_workers_are_forbidden(open_page: Callable[..., Any]) -> None:

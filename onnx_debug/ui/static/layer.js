@@ -63,7 +63,7 @@ function actions(fqn, data, act) {
         ['split', 'Split here', 'Export this module with its children replaced: is it its own code, or a child?'],
     ];
     const buttons = all.filter(([name]) => fqn !== '' || name !== 'replace').map(([name, label, title]) => h('button.od-button', {
-        title, type: 'button', disabled: data.progress.running, onclick: () => act(name, { fqn }),
+        title, type: 'button', disabled: data.progress.running || (name === 'split' && row && !row.children), onclick: () => act(name, { fqn }),
     }, label));
     return h('div.od-actions', { role: 'group', 'aria-label': 'Trials with this module' }, buttons);
 }
@@ -73,7 +73,7 @@ export function layer(fqn, data, tree, act) {
     const row = tree.row(fqn);
     const culprit = data.view.culprits.find((one) => one.fqn === fqn);
     if (!row && !culprit) {
-        return h('p.od-none', {}, 'Select a module.');
+        return h('p.od-none', {}, data.progress.running ? 'The model is being run once in eager, to record its calls.' : 'No module is known yet.');
     }
     const state = tree.state(fqn);
     const [mark, name] = MARKS[state];

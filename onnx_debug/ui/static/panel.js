@@ -13,12 +13,12 @@ import { tree } from './tree.js';
  * @property {object} states      fqn → state
  * @property {object} view        verdict, headline, stages, culprits, fixes …, see view.py
  * @property {object[]} steps     history of trials
- * @property {{running: boolean, text: string, error: string, since: number, finished: boolean}} progress
+ * @property {{running: boolean, stopping: boolean, text: string, error: string, since: number, seconds: number, finished: boolean}} progress
  * @property {string[]} replaced  modules that the user replaced by placeholders
  * @property {boolean} live       a session is behind: trials can be asked for
  */
 const EMPTY = {
-    rows: [], states: {}, steps: [], replaced: [], live: false, progress: { running: false, text: '', error: '', since: 0, finished: true },
+    rows: [], states: {}, steps: [], replaced: [], live: false, progress: { running: false, text: '', error: '', since: 0, seconds: 0, finished: true },
     view: { verdict: 'open', headline: '', stages: [], culprits: [], fixes: [], comparisons: [], notes: [], unproven: [], proven: '', next: '', error: '' },
 };
 const VERDICTS = { good: '✓', bad: '✗', open: '○' };
@@ -98,10 +98,12 @@ export function panel(host, { act = null, select: onSelect = () => {} } = {}) {
     }
 
     function drawLayer() {
-        if (selected !== null) {
-            const open = layerPage.querySelector('details')?.open;
-            layerPage.replaceChildren(layer(selected, data, modules, act), ...about());
-            layerPage.querySelectorAll('details').forEach((details) => { details.open = Boolean(open); });
+        const open = layerPage.querySelector('details')?.open;
+        const focused = layerPage.contains(document.activeElement) ? document.activeElement.textContent : null;
+        layerPage.replaceChildren(layer(selected ?? '', data, modules, act), ...about());
+        layerPage.querySelectorAll('details').forEach((details) => { details.open = Boolean(open); });
+        if (focused !== null) {
+            [...layerPage.querySelectorAll('button, summary')].find((element) => element.textContent === focused)?.focus({ preventScroll: true });
         }
     }
 
@@ -119,7 +121,7 @@ export function panel(host, { act = null, select: onSelect = () => {} } = {}) {
         const { view, progress } = data;
         root.dataset.verdict = view.verdict;
         mark.textContent = progress.running && view.verdict !== 'bad' ? '…' : VERDICTS[view.verdict];
-        headline.textContent = view.headline;
+        headline.textContent = progress.running && view.verdict === 'open' ? `Examining ${view.modelClass} …` : view.headline;
         sentence.textContent = view.next;
         strip.replaceChildren(...view.stages.map(({ name, state }) => h(`li.od-${state}`, { title: STAGES[state][1] },
             name, ' ', h('span', { 'aria-hidden': true }, STAGES[state][0]), h('span.od-unseen', {}, ` ${STAGES[state][1]}`))));
@@ -141,10 +143,10 @@ export function panel(host, { act = null, select: onSelect = () => {} } = {}) {
     }
 
     function drawStatus() {
-        const { progress, view } = data;
-        const seconds = progress.running ? (Date.now() / 1000 - progress.since) : view.seconds;
-        const parts = [progress.error || progress.text, view.trials !== undefined ? `${data.steps.length} trial${data.steps.length === 1 ? '' : 's'}` : null,
-            seconds >= 0 ? `${seconds.toFixed(1)} s` : null];
+        const { progress } = data;
+        const seconds = progress.running ? Date.now() / 1000 - progress.since : progress.seconds;
+        const trials = `${data.steps.length} trial${data.steps.length === 1 ? '' : 's'}`;
+        const parts = [progress.error || progress.text, trials, seconds >= 0 ? `${seconds.toFixed(1)} s` : null];
         status.textContent = parts.filter(Boolean).join(' · ');
         status.title = status.textContent;
         status.classList.toggle('od-problem', Boolean(progress.error));
@@ -152,7 +154,7 @@ export function panel(host, { act = null, select: onSelect = () => {} } = {}) {
         live.hidden = !data.live || !act;
         buttons.step.disabled = progress.running || progress.finished;
         buttons.run.disabled = progress.running || progress.finished;
-        buttons.stop.disabled = !progress.running;
+        buttons.stop.disabled = !progress.running || Boolean(progress.stopping);
     }
 
     function drawSteps() {
@@ -175,6 +177,7 @@ export function panel(host, { act = null, select: onSelect = () => {} } = {}) {
         root,
         /** @param {Partial<Data>} change */
         set(change) {
+            const wasRunning = data.progress.running;
             Object.assign(data, change);
             if (change.rows) {
                 modules.setRows(change.rows);
@@ -193,7 +196,7 @@ export function panel(host, { act = null, select: onSelect = () => {} } = {}) {
                 choose(data.view.culprits.length ? data.view.culprits[0].fqn : '', false);
             } else if (change.rows && selected !== null) {
                 choose(selected, false);
-            } else {
+            } else if (Object.keys(change).some((name) => name !== 'progress') || data.progress.running !== wasRunning) {
                 drawLayer();
             }
         },

@@ -11,7 +11,12 @@ function render({ model, el }) {
         act(type, content = {}) {
             model.send({ type, ...content });
             if (type === 'stop') {
-                setTimeout(() => model.get('progress').running && interrupt(model), PATIENCE);
+                setTimeout(() => {
+                    const { running, stopping } = model.get('progress');
+                    if (running && !stopping) {
+                        interrupt(model);
+                    }
+                }, PATIENCE);
             }
         },
         select(fqn) {
