@@ -130,6 +130,17 @@ def test_tabs_by_keyboard(open_page: Callable[..., Any]) -> None:
     assert opened.get_by_role("tab", name="Log").get_attribute("aria-selected") == "true"
 
 
+def test_on_a_wide_page_the_graph_stands_beside_the_layer(open_page: Callable[..., Any]) -> None:
+    opened = open_page(saved(found()), viewport={"width": 1600, "height": 800})
+    frame(opened).locator('[id="node-name-n0"] .node-item-type').wait_for()
+    assert opened.get_by_role("tab", name="Graph").count() == 0
+    assert opened.locator("mark.od-line").is_visible()
+    opened.set_viewport_size({"width": 900, "height": 800})
+    opened.get_by_role("tab", name="Graph").click()
+    opened.set_viewport_size({"width": 1600, "height": 800})
+    opened.get_by_role("tab", name="Layer", selected=True).wait_for()
+
+
 def test_the_log_is_raw_and_searchable(open_page: Callable[..., Any]) -> None:
     opened = open_page(saved(found()))
     opened.get_by_role("tab", name="Log").click()
@@ -152,7 +163,7 @@ def test_names_from_the_model_are_data(open_page: Callable[..., Any]) -> None:
     d = replace(found(), culprits=(evil,), modules=infos, model_class=HOSTILE, log=HOSTILE, notes=(HOSTILE,))
     opened = open_page(saved(d))
     frame(opened)
-    for tab in ("Layer", "Graph", "Steps", "Log"):
+    for tab in ("Graph", "Steps", "Log", "Layer"):
         opened.get_by_role("tab", name=tab).click()
     assert opened.evaluate("window.hacked") is None
     assert (outside(opened), opened.errors) == ([], [])
@@ -187,7 +198,6 @@ def test_no_state_overflows(open_page: Callable[..., Any], screenshots: Path, st
     opened = open_page(saved(STATES[state]()), color_scheme=scheme, viewport={"width": width, "height": 760})
     if state == "failing":
         frame(opened)
-        opened.get_by_role("tab", name="Graph" if width > 1000 else "Layer").click()
         opened.wait_for_timeout(300)
     opened.screenshot(path=screenshots / f"page_{state}_{scheme}_{width}.png")
     assert opened.evaluate("document.documentElement.scrollWidth") <= width

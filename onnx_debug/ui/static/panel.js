@@ -21,6 +21,7 @@ const EMPTY = {
     rows: [], states: {}, steps: [], replaced: [], live: false, progress: { running: false, text: '', error: '', since: 0, seconds: 0, finished: true },
     view: { verdict: 'open', headline: '', stages: [], culprits: [], fixes: [], comparisons: [], notes: [], unproven: [], proven: '', next: '', error: '' },
 };
+const WIDE = 1250; // pixels; below this, layer and graph take turns
 const VERDICTS = { good: '✓', bad: '✗', open: '○' };
 const STAGES = { passed: ['✓', 'passed'], failed: ['✗', 'failed'], ahead: ['·', 'not reached'] };
 
@@ -167,6 +168,11 @@ export function panel(host, { act = null, select: onSelect = () => {} } = {}) {
         }
     }
 
+    // Room for both: the graph stands beside whatever else is shown.
+    let drawn = false;
+    const fit = () => pages.pin(drawn && root.clientWidth >= WIDE ? 'graph' : null);
+    const resized = new ResizeObserver(fit);
+    resized.observe(root);
     const clock = setInterval(() => data.progress.running && drawStatus(), 500);
     const unwatch = watchTheme((dark) => {
         root.style.colorScheme = dark ? 'dark' : 'light';
@@ -202,7 +208,11 @@ export function panel(host, { act = null, select: onSelect = () => {} } = {}) {
         },
         choose,
         selected: () => selected,
-        openGraph: netron.open,
+        openGraph(...packed) {
+            drawn = true;
+            fit();
+            netron.open(...packed);
+        },
         setLog: logPage.set,
         forgetLog() {
             logAsked = pages.current() === 'log';
@@ -212,6 +222,7 @@ export function panel(host, { act = null, select: onSelect = () => {} } = {}) {
         },
         dispose() {
             clearInterval(clock);
+            resized.disconnect();
             unwatch();
             modules.dispose();
             netron.dispose();

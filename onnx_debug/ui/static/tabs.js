@@ -10,6 +10,7 @@ export function tabs(pages, onShow = () => {}) {
     const stack = h('div.od-pages');
     const entries = new Map();
     let current = null;
+    let pinned = null;
 
     for (const { name, label, element } of pages) {
         const badge = h('span.od-badge', { hidden: true });
@@ -29,7 +30,7 @@ export function tabs(pages, onShow = () => {}) {
             button.setAttribute('aria-selected', String(chosen));
             button.tabIndex = chosen ? 0 : -1;
             page.classList.toggle('od-shown', chosen);
-            page.inert = !chosen;
+            page.inert = !chosen && other !== pinned;
         }
         onShow(name);
     }
@@ -55,6 +56,24 @@ export function tabs(pages, onShow = () => {}) {
             const { badge } = entries.get(name);
             badge.textContent = text;
             badge.hidden = !text;
+        },
+        /** Show a page beside the others for good; null: none. */
+        pin(name) {
+            if (name === pinned) {
+                return;
+            }
+            pinned = name;
+            stack.classList.toggle('od-split', name !== null);
+            for (const [other, { button, page }] of entries) {
+                page.classList.toggle('od-pinned', other === name);
+                if (other === name) {
+                    button.hidden = true;
+                } else if (name === null && page.dataset.wasPinned) {
+                    button.hidden = false;
+                }
+                page.dataset.wasPinned = other === name ? 'yes' : '';
+            }
+            show(current === name ? entries.keys().next().value : current);
         },
         reveal(name, visible) {
             entries.get(name).button.hidden = !visible;
