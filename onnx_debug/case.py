@@ -135,7 +135,7 @@ def _require_known(options: Mapping[str, Any]) -> None:
     known = [name for name in inspect.signature(torch.onnx.export).parameters if name not in ("model", "args", "f", "kwargs")]
     for name in options:
         if name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
+            close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
             raise CaseError(f"torch.onnx.export has no option {name!r}" + (f"; did you mean {close[0]!r}?" if close else ""))
 
 

@@ -111,7 +111,7 @@ def _copied(value: Any) -> Any:
 def untouched(model: nn.Module) -> Iterator[None]:
     """Put the model and the global state back as they were: attributes, hooks, values, random numbers, default dtype, warnings."""
     modules = [(module, _copy_of_state(module)) for module in model.modules()]
-    tensors = [(tensor, tensor.detach().clone(), tensor._version) for tensor in _tensors(model) if not tensor.is_inference()]
+    tensors = [(tensor, tensor.detach().clone()) for tensor in _tensors(model)]
     states = (torch.get_rng_state(), random.getstate(), np.random.get_state())
     default = torch.get_default_dtype()
     with warnings.catch_warnings():
@@ -121,8 +121,8 @@ def untouched(model: nn.Module) -> Iterator[None]:
             for module, state in modules:
                 _restore(module, state)
             with torch.no_grad():
-                for tensor, value, version in tensors:
-                    if tensor._version != version:
+                for tensor, value in tensors:
+                    if not torch.equal(tensor, value):  # batch norm writes to its statistics without counting a new version
                         tensor.data.copy_(value)
             torch.set_default_dtype(default)
             torch.set_rng_state(states[0])

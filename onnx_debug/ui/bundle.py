@@ -68,7 +68,7 @@ def bundle() -> Bundle:
     content: dict[str, Any] = {
         "version": version("netron"),
         "runtime": _read(STATIC / "runtime.js"),
-        "boot": _read(STATIC / "boot.js"),
+        "boot": _read(STATIC / "picture.js") + _read(STATIC / "boot.js"),
         "modules": {name: wrap(name, _read(root / f"{name}.js")) for name in closure(root)},
         "styles": [_read(root / "grapher.css"), _between(page, "<style>", "</style>"), _read(STATIC / "frame.css")],
         "body": _between(page[page.index("<body") :], ">", "</body>"),

@@ -27,6 +27,18 @@ other"""
 GRAPH = """from onnx_debug.ui.netron import Graph
 alone = Graph(session._path, selected=["n3"], marks={"n5": "#0a5ea3"}, height="300px")
 alone"""
+REAL = """import torch
+from onnx_debug import Session
+
+class Shift(torch.nn.Module):
+    def forward(self, x):
+        return x + torch.linalg.qr(x)[0].sum()
+
+model = torch.nn.Sequential(torch.nn.Linear(4, 4), Shift(), torch.nn.Linear(4, 4)).eval()
+cell_name = lambda file: " ".join(get_ipython().compile.format_code_name(file) or ()) or None
+real = panel(Session(model, (torch.randn(4, 4),)), cell_name=cell_name)
+display(real)
+d = real.run()"""
 MARKED = '[id="node-name-{}"]'
 
 
@@ -235,6 +247,25 @@ def test_without_a_kernel_the_report_is_there(lab: Server, context: Any) -> None
     opened.page.evaluate("() => window.jupyterapp.shell.currentWidget.context.sessionContext.shutdown()")
     opened.page.reload()
     opened.page.get_by_text("the static report", exact=True).wait_for()
+    opened.page.close()
+
+
+def test_a_real_session_finds_the_line_in_the_cell(lab: Server, context: Any, screenshots: Path) -> None:
+    opened = Notebook(lab, context, "real.ipynb", SETUP, REAL)
+    opened.run(0)
+    opened.run(1)
+    panel = opened.panel()
+    panel.scroll_into_view_if_needed()
+    assert "torch.linalg.qr(x)[0].sum()" in panel.locator("mark.od-line").inner_text()
+    assert panel.locator(".od-source figcaption").inner_text() == "Cell In[2]:6"
+    assert panel.locator(".od-source pre").inner_text().count("\n") >= 3
+    panel.locator("iframe.od-netron[data-status=ok]").wait_for(state="attached")
+    assert opened.graph().locator("g.od-mark").count() == 1
+    assert panel.get_by_role("button", name="Split here").is_disabled()
+    trials = int(panel.get_by_role("tab", name="Steps").locator(".od-badge").inner_text())
+    panel.get_by_role("button", name="Try alone").click()
+    panel.get_by_text(f"{trials + 1} trials").wait_for()
+    opened.page.screenshot(path=screenshots / "lab_real.png")
     opened.page.close()
 
 

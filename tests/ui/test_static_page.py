@@ -69,6 +69,16 @@ def test_a_click_on_a_node_selects_its_module(open_page: Callable[..., Any]) -> 
     assert item.get_attribute("aria-selected") == "true"
 
 
+def test_find_takes_the_keyboard_into_the_graph(open_page: Callable[..., Any]) -> None:
+    opened = open_page(saved(found()))
+    view = frame(opened)
+    opened.get_by_role("tab", name="Graph").click()
+    opened.get_by_role("button", name="Find in the graph").click()
+    view.locator("#search").wait_for()
+    opened.keyboard.type("Bad")
+    assert view.locator("#search").input_value() == "Bad"
+
+
 def test_the_second_culprit_is_one_click_away(open_page: Callable[..., Any]) -> None:
     opened = open_page(saved(found()))
     opened.get_by_role("button", name="2 blocks.3.extra Bad").click()

@@ -1,5 +1,5 @@
 // Inside the sandboxed frame: starts netron with a host of our own, and obeys and informs the page outside by messages.
-// In:  boot {name, model, docs, state}, state {selected, marks, dark, options}, fit.   Out: ready, click, options, slow, error.
+// In:  boot {name, model, docs, state}, state {selected, marks, dark, options}, command {name}.  Out: ready, click, options, slow, error.
 // eslint-disable-next-line no-unused-vars
 async function __boot(content, message) {
     const send = (od, data = {}) => parent.postMessage({ od, ...data }, '*');
@@ -7,7 +7,7 @@ async function __boot(content, message) {
     addEventListener('error', (event) => fail(event.error || event.message));
     addEventListener('unhandledrejection', (event) => fail(event.reason));
 
-    keepFocusOutside();
+    const allowFocus = keepFocusOutside();
     const sheets = content.styles.map(addStyle);
     // Netron's PNG and SVG export looks for its style sheet by address.
     Object.defineProperty(sheets[0], 'href', { value: 'inline:/grapher.css' });
@@ -162,6 +162,7 @@ async function __boot(content, message) {
                 select(view, change.selected);
             }
         } else if (event.data.od === 'command') {
+            allowFocus();
             run(view, event.data.name);
         }
     });
@@ -170,18 +171,20 @@ async function __boot(content, message) {
     send('ready', { nodes: view.activeTarget.nodes.length });
 }
 
-// Netron puts the focus into the graph when it is shown: whoever types in a cell meanwhile would lose keys.
+// Netron puts the focus into the graph when it is shown: whoever types in a cell meanwhile would lose keys. Returns a way to lift the ban.
 function keepFocusOutside() {
     const { focus } = HTMLElement.prototype;
     let used = false;
+    const allow = () => { used = true; };
     for (const type of ['pointerdown', 'keydown']) {
-        addEventListener(type, () => { used = true; }, { capture: true, once: true });
+        addEventListener(type, allow, { capture: true, once: true });
     }
     HTMLElement.prototype.focus = function (...options) {
         if (used) {
             focus.apply(this, options);
         }
     };
+    return allow;
 }
 
 // The layout worker, or the same work on this thread where the page's policy forbids workers.
@@ -246,87 +249,4 @@ function addMeta(name, value) {
     element.name = name;
     element.content = value;
     document.head.appendChild(element);
-}
-
-// Netron follows the system's colour scheme; here the notebook's theme decides.
-function applyTheme(sheets, dark) {
-    document.documentElement.classList.toggle('od-dark', dark);
-    for (const sheet of sheets) {
-        for (const rule of sheet.cssRules) {
-            const byScheme = rule instanceof CSSMediaRule && (rule.odScheme || rule.media.mediaText.includes('prefers-color-scheme'));
-            if (byScheme) {
-                rule.odScheme = true;
-                rule.media.mediaText = dark ? 'all' : 'not all';
-            }
-        }
-    }
-}
-
-function applyOptions(view, options) {
-    for (const name of ['names', 'attributes', 'weights', 'direction', 'mousewheel']) {
-        if (options[name] !== undefined && view.options[name] !== options[name]) {
-            view.toggle(name);
-        }
-    }
-}
-
-function paint(marks) {
-    for (const element of document.querySelectorAll('g.od-mark')) {
-        element.classList.remove('od-mark');
-        element.style.removeProperty('--od-mark');
-    }
-    for (const [name, colour] of Object.entries(marks)) {
-        const element = document.getElementById(`node-name-${name}`);
-        if (element) {
-            element.classList.add('od-mark');
-            element.style.setProperty('--od-mark', colour);
-        }
-    }
-}
-
-function select(view, names) {
-    const graph = view.target;
-    if (!graph || !graph.select) {
-        return;
-    }
-    const wanted = new Set(names);
-    const nodes = wanted.size ? view.activeTarget.nodes.filter((node) => wanted.has(node.name)) : [];
-    // An open side bar must follow the selection; netron does both at once for a single node.
-    const open = document.getElementById('sidebar').style.opacity === '1';
-    const elements = nodes.length === 1 && open ? graph.activate(nodes[0], 'panel') : graph.select(nodes.length ? nodes : null);
-    if (elements && elements.length) {
-        centre(elements);
-    }
-}
-
-// Netron's own scrollTo stays where it is while the node is anywhere in sight.
-function centre(elements) {
-    const target = document.getElementById('target');
-    const frame = target.getBoundingClientRect();
-    const boxes = elements.filter((element) => element.closest('g.graph-node')).map((element) => element.getBoundingClientRect());
-    const [first] = boxes;
-    if (!first) {
-        return;
-    }
-    const top = Math.min(...boxes.map((box) => box.top));
-    const bottom = Math.max(...boxes.map((box) => box.bottom));
-    const fits = bottom - top < frame.height * 0.9;
-    const middle = fits ? (top + bottom) / 2 : first.top + frame.height * 0.35;
-    target.scrollBy({
-        left: first.left + first.width / 2 - (frame.left + frame.width / 2),
-        top: middle - (frame.top + frame.height / 2),
-        behavior: 'instant',
-    });
-}
-
-function run(view, name) {
-    const actions = {
-        find: () => view.find(),
-        zoomIn: () => view.zoomIn(),
-        zoomOut: () => view.zoomOut(),
-        zoomReset: () => view.resetZoom(),
-    };
-    if (Object.hasOwn(actions, name)) {
-        actions[name]();
-    }
 }

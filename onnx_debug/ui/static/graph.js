@@ -94,7 +94,10 @@ export function graph(host, handlers = {}) {
                 send({ od: 'state', state: change });
             }
         },
-        command: (name) => send({ od: 'command', name }),
+        command(name) {
+            frame.focus(); // a command is asked for by hand: what it opens may take the keyboard
+            send({ od: 'command', name });
+        },
         dispose() {
             window.removeEventListener('message', listen);
             frame.srcdoc = '';
