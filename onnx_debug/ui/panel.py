@@ -22,6 +22,7 @@ from typing import Any, Protocol
 
 import anywidget
 import traitlets
+from IPython.display import display
 
 from onnx_debug import graphs
 from onnx_debug.diagnosis import Diagnosis, Step
@@ -249,6 +250,17 @@ class Panel(anywidget.AnyWidget):
 def panel(source: Diagnosis | Driver, *, cell_name: CellName | None = None) -> Panel:
     """The panel for a diagnosis, or for a session that makes one."""
     return Panel(source, cell_name=cell_name)
+
+
+def show(driver: Driver, *, cell_name: CellName | None = None) -> Panel:
+    """Display the panel, run the search in it, and return it; its `diagnosis` is the answer.
+
+    A saved notebook keeps no panel: let the diagnosis show itself below, its report wrapped by `saved`.
+    """
+    shown = Panel(driver, cell_name=cell_name)
+    display(shown)
+    shown.run()
+    return shown
 
 
 def graph_payload(d: Diagnosis, focus: str | None = None) -> netron.Payload | None:

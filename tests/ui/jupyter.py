@@ -76,13 +76,16 @@ def serve(folder: Path, app: str) -> Iterator[Server]:
 
 
 class Notebook:
-    """A notebook open in a page. `requests` are all addresses that the page asked for."""
+    """A notebook open in a page. `requests` are all addresses that the page asked for, `errors` what went wrong in its scripts."""
 
     def __init__(self, server: Server, context: Any, name: str, *cells: str) -> None:
         self.server, self.page, self.name = server, context.new_page(), name
         self.requests: list[str] = []
+        self.errors: list[str] = []
         self.page.set_default_timeout(30_000)
         self.page.on("request", lambda request: self.requests.append(request.url))
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("console", lambda line: self.errors.append(line.text) if "Error setting state" in line.text else None)
         made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells], metadata=KERNEL)
         nbformat.write(made, server.folder / name)
         self.open()

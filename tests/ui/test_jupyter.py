@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +17,7 @@ pytestmark = pytest.mark.browser
 
 SETUP = """import time
 from tests.ui.fake_session import FakeSession
-from onnx_debug.ui.panel import panel, saved
+from onnx_debug.ui.panel import panel, saved, show
 from IPython.display import HTML, display"""
 LIVE = """session = FakeSession(nodes=1000, pause=0.4)
 shown = panel(session)
@@ -36,9 +37,7 @@ class Shift(torch.nn.Module):
 
 model = torch.nn.Sequential(torch.nn.Linear(4, 4), Shift(), torch.nn.Linear(4, 4)).eval()
 cell_name = lambda file: " ".join(get_ipython().compile.format_code_name(file) or ()) or None
-real = panel(Session(model, (torch.randn(4, 4),)), cell_name=cell_name)
-display(real)
-d = real.run()"""
+real = show(Session(model, (torch.randn(4, 4),)), cell_name=cell_name)"""
 MARKED = '[id="node-name-{}"]'
 
 
@@ -88,7 +87,8 @@ def test_the_first_culprit_and_its_graph_show_while_the_search_runs(notebook: No
     )
     known_at = float(notebook.value(3))
     (screenshots / "first_graph.txt").write_text(f"{shown_at - known_at:.2f} s from the first culprit to a graph of 1,000 nodes\n")
-    assert shown_at - known_at < 4
+    busy = os.getloadavg()[0] / (os.cpu_count() or 1)
+    assert shown_at - known_at < 2 * max(1.0, busy) + 0.5
 
 
 def test_a_tree_click_highlights_the_nodes(ran: Notebook) -> None:
@@ -230,8 +230,9 @@ def test_a_reload_with_a_live_kernel_brings_everything_back(ran: Notebook) -> No
     assert ran.graph().locator("g.od-mark").count() == 2
 
 
-def test_no_request_leaves_the_server(ran: Notebook) -> None:
+def test_no_request_leaves_the_server_and_no_script_fails(ran: Notebook) -> None:
     assert ran.outside() == []
+    assert ran.errors == []
 
 
 def test_without_a_kernel_the_report_is_there(lab: Server, context: Any) -> None:
@@ -266,6 +267,7 @@ def test_a_real_session_finds_the_line_in_the_cell(lab: Server, context: Any, sc
     panel.get_by_role("button", name="Try alone").click()
     panel.get_by_text(f"{trials + 1} trials").wait_for()
     opened.page.screenshot(path=screenshots / "lab_real.png")
+    assert opened.errors == []
     opened.page.close()
 
 

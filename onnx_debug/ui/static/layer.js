@@ -51,7 +51,7 @@ function comparisons(rows) {
     return [h('h4', {}, 'Eager against ONNX Runtime'), table(['input', 'output', 'answer', 'max abs', 'max rel', 'differing'], cells, 'Comparison')];
 }
 
-function actions(fqn, data, act) {
+function actions(fqn, data, act, row) {
     if (!data.live || !act) {
         return null;
     }
@@ -94,7 +94,7 @@ export function layer(fqn, data, tree, act) {
         culprit && culprit.source.length ? source(culprit) : null,
         culprit && tensors(culprit),
         culprit && proof(culprit),
-        actions(fqn, data, act),
+        actions(fqn, data, act, row),
         culprit && fold('The error in full', culprit.error),
         fqn === '' && !culprit ? [fold('The error in full', data.view.error), comparisons(data.view.comparisons)] : null,
         !culprit && tried.length ? [h('h4', {}, 'Tried'), h('ul.od-tried', {}, tried.map((step) => h('li', {}, `${step.what}: ${step.said}`)))] : null);
