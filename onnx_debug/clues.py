@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import linecache
 import re
+import textwrap
 import traceback
 import types
 from collections.abc import Iterable, Iterator
@@ -115,10 +117,11 @@ def from_fx_node(node: fx.Node, locator: Locator, kind: ClueKind = ClueKind.NODE
     for path, _ in reversed(list(stack.values())):
         fqn = locator.fqn(path)
         if fqn is not None:
-            lines = parse_stack_trace(node.meta.get("stack_trace") or "")
-            own = locator.own_line(fqn, lines)
-            fallback = [line for line in lines if not _TORCH.search(line[0])]
-            return Clue(fqn, kind, own or (source_at(*fallback[-1]) if fallback else None), op=operator_name(node.target))
+            lines = [source_at(*line) for line in parse_stack_trace(node.meta.get("stack_trace") or "")]
+            user = [line for line in lines if not _TORCH.search(line.file)]
+            own = locator.own_line(fqn, [(line.file, line.line) for line in lines])
+            below = user[user.index(own) + 1 :] if own in user else []
+            return Clue(fqn, kind, own or (user[-1] if user else None), operator_name(node.target), below=tuple(below))
     return None
 
 
@@ -133,6 +136,28 @@ def operator_name(target: Any) -> str | None:
     if schema is None:
         return None
     return f"{schema.name}.{schema.overload_name}" if schema.overload_name else str(schema.name)
+
+
+def unknown_output(model: nn.Module, output: Any) -> Clue | None:
+    """The whole model's clue when it returns an object that `torch.export` cannot take apart; no frame and no node names that."""
+    known = torch.Tensor | bool | int | float | complex | str | torch.dtype | torch.device | None
+    strange = [type(leaf).__name__ for leaf in torch_internals.tree_leaves(output) if not isinstance(leaf, known)]
+    if not strange:
+        return None
+    reason = f"returns a {strange[0]}, an object that torch.export cannot take apart"
+    return Clue("", ClueKind.FRAME, _only_return(model), reason=reason)
+
+
+def _only_return(module: nn.Module) -> Source | None:
+    """The line of the forward's return, where it has only one."""
+    forward = inspect.unwrap(type(module).forward)
+    try:
+        lines, start = inspect.getsourcelines(forward)
+        tree = ast.parse(textwrap.dedent("".join(lines)))
+    except (OSError, TypeError, SyntaxError):
+        return None
+    returns = [node for node in ast.walk(tree) if isinstance(node, ast.Return)]
+    return source_at(forward.__code__.co_filename, start + returns[0].lineno - 1, "forward") if len(returns) == 1 else None
 
 
 def untranslatable(program: Any, known: Any, locator: Locator) -> list[Clue]:

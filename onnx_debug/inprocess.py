@@ -22,7 +22,8 @@ from onnx_debug.case import Case
 from onnx_debug.outcome import Clue, Outcome, Trial
 from onnx_debug.packing import PackingError, pack, unpack
 from onnx_debug.recording import ModuleNames
-from onnx_debug.trial import Bench, Progress, run_trial
+from onnx_debug.target import Bench, Progress
+from onnx_debug.trial import run_trial
 from onnx_debug.workshop import Board, EagerReport, EagerRun, describe, first_wrong_module, random_modules, reread_request, run_eager
 
 

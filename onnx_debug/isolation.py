@@ -31,7 +31,8 @@ from onnx_debug.errors import IsolationError
 from onnx_debug.outcome import Clue, Failure, Outcome, Trial
 from onnx_debug.processes import Child, fork
 from onnx_debug.recording import ModuleNames, Recording
-from onnx_debug.trial import Answer, Bench, run_trial
+from onnx_debug.target import Bench
+from onnx_debug.trial import Answer, run_trial
 from onnx_debug.workshop import Board, EagerReport, describe, first_wrong_module, random_modules, reread_request, run_eager
 
 Described = tuple[tuple[Any, ...], tuple[Any, ...]]

@@ -151,6 +151,7 @@ class Outcome:
         onnx_path: the exported model, if it got that far; a file of the session's private directory.
         comparisons: one row for each output of each input.
         log: what the exporter printed and logged.
+        note: what the reader should know, such as why values could not be compared.
         seconds: wall time, process start included.
     """
 
@@ -161,6 +162,7 @@ class Outcome:
     onnx_path: str | None = None
     comparisons: tuple[Comparison, ...] = ()
     log: str = ""
+    note: str = ""
     seconds: float = 0.0
 
     @property
@@ -172,3 +174,18 @@ class Outcome:
     def failed(self) -> bool:
         """True when a stage failed; an unresolved trial has neither passed nor failed."""
         return self.failure is not None
+
+
+def signature(stage: Stage, mode: Mode, exception_type: str = "", op: str | None = None) -> str:
+    """The key of "the same failure". Messages hold names and sizes, so they are left out; numbers that differ are one kind."""
+    if mode is not Mode.ERROR:
+        return str(mode)
+    if stage is Stage.COMPARE:
+        return f"{stage}/{mode}"
+    return "/".join([stage, mode, exception_type, *([op] if op and stage is Stage.TRANSLATE else [])])
+
+
+def stages_before(stage: Stage) -> tuple[Stage, ...]:
+    """The stages that come before one."""
+    order = list(Stage)
+    return tuple(order[: order.index(stage)])

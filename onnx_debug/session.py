@@ -146,7 +146,7 @@ class Session:
             stopped=self._stopped,
             fixes=self._fixes,
             onnx_path=report.graph_to_show(self._outcomes, findings.names if findings is not None else frozenset()),
-            notes=(*self._notes, *(findings.notes if findings is not None else ())),
+            notes=(*self._notes, *(findings.notes if findings is not None else ()), *_note_of(whole)),
             trials=tuple(self._steps),
             comparisons=whole.comparisons if whole is not None else (),
             modules=eager.modules if eager is not None else (),
@@ -328,6 +328,10 @@ def diagnose(  # noqa: PLR0913 - each is a keyword that users name
         **export_options,
     ) as session:
         return session.run()
+
+
+def _note_of(whole: Outcome | None) -> tuple[str, ...]:
+    return (whole.note,) if whole is not None and whole.note else ()
 
 
 __all__ = ["IsolationError", "Session", "diagnose"]

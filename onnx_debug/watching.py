@@ -21,9 +21,9 @@ from types import TracebackType
 from typing import Any, Self
 
 from onnx_debug import clues
-from onnx_debug.outcome import Clue, ClueKind, Failure, Mode, Stage
+from onnx_debug.outcome import Clue, ClueKind, Failure, Mode, Stage, signature
 from onnx_debug.processes import Child
-from onnx_debug.trial import Progress, signature
+from onnx_debug.target import Progress
 
 _SIZE = 16_384
 _TICK = 0.05  # seconds between two looks

@@ -20,12 +20,12 @@ import torch
 from onnx_debug import clues, options, torch_internals
 from onnx_debug.case import Case, forward_signature
 from onnx_debug.diagnosis import ModuleInfo, TensorInfo
-from onnx_debug.outcome import Clue, ClueKind, Failure, Mode, Outcome, Stage, Trial
+from onnx_debug.outcome import Clue, ClueKind, Failure, Mode, Outcome, Stage, Trial, signature
 from onnx_debug.packing import unpack
 from onnx_debug.recording import Call, CloneOnce, Leaf, ModuleNames, Recorder, Recording, recorded
 from onnx_debug.stages import runtime
+from onnx_debug.target import Progress
 from onnx_debug.tree import CallInfo, Tree
-from onnx_debug.trial import Progress, signature
 
 
 @dataclass(frozen=True)

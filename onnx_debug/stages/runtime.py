@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -175,10 +176,15 @@ def _from_ort(value: Any) -> torch.Tensor:
     return torch.from_numpy(array.copy())
 
 
-def feeds_for(runnable: Runnable, leaves: Sequence[Any]) -> dict[str, torch.Tensor]:
+def feeds_for(runnable: Runnable, leaves: Sequence[Any], input_names: Sequence[str] = ()) -> dict[str, torch.Tensor]:
     """The graph's inputs, by position, from the flat list of what was passed to the module.
 
     None is dropped, numbers become tensors, complex tensors pairs of reals: what both exporters do.
+
+    Args:
+        runnable: the exported file.
+        leaves: what was passed.
+        input_names: the names that were asked for; the legacy exporter leaves out inputs that are not used.
 
     Raises:
         ValueError: fewer or more values than inputs.
@@ -188,7 +194,18 @@ def feeds_for(runnable: Runnable, leaves: Sequence[Any]) -> dict[str, torch.Tens
     for candidates in (tensors, values):
         if len(candidates) == len(runnable.inputs):
             return dict(zip(runnable.inputs, candidates, strict=True))
+    positions = [_position(name, input_names) for name in runnable.inputs]
+    if all(position is not None and position < len(tensors) for position in positions):
+        return {name: tensors[position] for name, position in zip(runnable.inputs, positions, strict=True) if position is not None}
     raise ValueError(f"the graph has {len(runnable.inputs)} inputs ({', '.join(runnable.inputs)}), the call passes {len(tensors)} tensors")
+
+
+def _position(name: str, input_names: Sequence[str]) -> int | None:
+    """Which argument an input of the legacy exporter was: by the name asked for, else by the number that ends its own names."""
+    if name in input_names:
+        return list(input_names).index(name)
+    found = re.fullmatch(r"onnx::\w+_(\d+)|input\.(\d+)", name)
+    return int(found[1] or found[2]) if found else None
 
 
 def _as_feed(leaf: Any) -> torch.Tensor:

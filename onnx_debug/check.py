@@ -1,0 +1,117 @@
+"""Load, run and compare what a trial exported."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Sequence
+
+import onnx
+import torch
+
+from onnx_debug import clues
+from onnx_debug.outcome import Clue, ClueKind, Comparison, Failure, Mode, Outcome, Stage, Trial, signature, stages_before
+from onnx_debug.stages import capture, compare, runtime
+from onnx_debug.target import Bench, Target, UnresolvedError
+
+
+class Check:
+    """Load, run and compare one exported file."""
+
+    def __init__(self, bench: Bench, target: Target, seen: capture.Export, hints: tuple[Clue, ...]) -> None:
+        self._bench, self._target, self._seen, self._hints = bench, target, seen, hints
+        self._rows: list[Comparison] = []
+        self._note = ""
+
+    def outcome(self, trial: Trial) -> Outcome:
+        """Go through the stages until one fails."""
+        try:
+            failure = self._load() or self._compare_all(trial)
+        except runtime.NestedPlaceholderError:
+            failure = None  # what can be exported was exported; running it would need the replaced module
+        stages = stages_before(failure.stage) if failure else tuple(Stage)
+        path = str(self._target.path)
+        return Outcome(
+            failure, hints=self._hints, passed=stages, onnx_path=path, comparisons=tuple(self._rows), log=self._seen.log, note=self._note
+        )
+
+    def _load(self) -> Failure | None:
+        self._bench.progress.stage(Stage.LOAD)
+        self._runnable = runtime.make_runnable(self._target.path)
+        try:
+            self._session = runtime.open_session(self._runnable.path)
+        except Exception as error:  # noqa: BLE001 - ONNX Runtime's exception types have no common base
+            return self._runtime_failure(Stage.LOAD, error)
+        return None
+
+    def _compare_all(self, trial: Trial) -> Failure | None:
+        for index in sorted(self._target.expected):
+            expected = self._target.expected[index]
+            if expected is None:
+                expected = self._eager_answer()
+            if expected is None:
+                continue
+            failure = self._compare(trial, index, expected)
+            if failure is not None:
+                return failure
+        return None
+
+    def _eager_answer(self) -> list[torch.Tensor] | None:
+        """Eager's answer to inputs that only the capture saw; None when eager rejects them."""
+        try:
+            return [leaf.detach() for leaf in self._target.module(*self._target.args)]
+        except Exception:  # noqa: BLE001 - then there is nothing to compare with
+            return None
+
+    def _compare(self, trial: Trial, index: int, expected: Sequence[torch.Tensor]) -> Failure | None:
+        self._bench.progress.stage(Stage.RUN)
+        try:
+            feeds = runtime.feeds_for(self._runnable, self._target.feeds[index], self._target.options.get("input_names") or ())
+        except ValueError as error:
+            self._note = f"The values were not compared: {error}."
+            return None
+        feeds |= self._recorded_outputs(trial, index)
+        try:
+            got = runtime.run_session(self._session, self._runnable.outputs, feeds)
+        except Exception as error:  # noqa: BLE001 - ONNX Runtime's exception types have no common base
+            return self._runtime_failure(Stage.RUN, error)
+        self._bench.progress.stage(Stage.COMPARE)
+        case = self._bench.case
+        wanted = runtime.flat_tensors(expected)
+        rows = compare.compare_outputs(self._runnable.outputs, wanted, got, input_index=index, atol=case.atol, rtol=case.rtol)
+        self._rows += rows
+        bad = [row for row in rows if row.problem]
+        return self._difference(bad) if bad else None
+
+    def _recorded_outputs(self, trial: Trial, index: int) -> dict[str, torch.Tensor]:
+        recording = self._bench.recordings.get(index)
+        feeds = {}
+        for hole in self._runnable.holes:
+            calls = recording.inside(hole.module, trial.module, trial.call) if recording is not None else []
+            call = next((found for found in calls if found.index == hole.call), None)
+            if call is None or call.output is None:
+                raise UnresolvedError(f"{hole.module} was not called with these inputs")
+            feeds[hole.name] = runtime.flat_tensors(call.output.tensors())[hole.output]
+        return feeds
+
+    def _difference(self, bad: list[Comparison]) -> Failure:
+        first = bad[0]
+        where = f"output {first.output}" + (f" with check input {first.input_index}" if first.input_index else "")
+        found = tuple(clue for clue in self._hints if clue.kind in (ClueKind.SPECIALIZATION, ClueKind.TRACER_WARNING))
+        key = signature(Stage.COMPARE, Mode.ERROR)
+        return Failure(Stage.COMPARE, Mode.ERROR, key, "", f"{where}: {first.problem}", clues=found)
+
+    def _runtime_failure(self, stage: Stage, error: Exception) -> Failure:
+        kind = type(error).__name__
+        found = self._named_nodes(stage, str(error))
+        if stage is Stage.RUN:
+            found = [clue for clue in self._hints if clue.kind is ClueKind.SPECIALIZATION] + found
+        op = next((clue.op for clue in found if clue.op), None)
+        details = "".join(traceback.format_exception(error))
+        return Failure(stage, Mode.ERROR, signature(stage, Mode.ERROR, kind), kind, str(error), op, tuple(found), details)
+
+    def _named_nodes(self, stage: Stage, message: str) -> list[Clue]:
+        """Modules of the nodes that ONNX Runtime refuses, or names: its exceptions carry text only."""
+        model = onnx.load(self._target.path, load_external_data=False)
+        refused = runtime.refused_nodes(model) if stage is Stage.LOAD else []
+        named = [node for node in model.graph.node if node.name and (f"'{node.name}'" in message or f"({node.name})" in message)]
+        return clues.from_onnx_nodes(refused or named, self._target.locator)
