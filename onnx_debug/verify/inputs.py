@@ -1,0 +1,107 @@
+"""Further inputs of the same shapes. What the given values look like decides what may be drawn instead of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from onnx_debug.case import Inputs
+from onnx_debug.packing import pack, unpack
+
+
+def fresh_values(inputs: Inputs, seed: int) -> Inputs:
+    """Inputs of the same nesting, shapes and kinds with other values; strings, numbers and None stay.
+
+    Torch's own random state is not touched.
+
+    Raises:
+        PackingError: the inputs hold something that cannot be taken apart.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    return replace_tensors(inputs, lambda tensor: fresh_tensor(tensor, generator))
+
+
+def replace_tensors(inputs: Inputs, change: Callable[[torch.Tensor], torch.Tensor]) -> Inputs:
+    """The inputs with every tensor changed; one that stands in several places is changed once."""
+    packed = pack(inputs)
+    leaves = [change(leaf) if isinstance(leaf, torch.Tensor) else leaf for leaf in packed.leaves]
+    made: Inputs = unpack(packed.template, leaves)
+    return made
+
+
+def fresh_tensor(tensor: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Other values that the model should take as well as these.
+
+    Positions, lengths and constants stay; masks and flags are shuffled along their last dimension, so each row keeps its count;
+    whole numbers are drawn from the range seen, others with the same mean, spread and sign. Strides and `requires_grad` stay.
+    """
+    if tensor.layout is not torch.strided or tensor.is_quantized or not tensor.numel():
+        return tensor
+    plain = tensor.detach().cpu()
+    if plain.is_complex():
+        parts = torch.view_as_real(plain.resolve_conj())
+        drawn = torch.view_as_complex(torch.stack([_numbers(part, generator) for part in parts.unbind(-1)], dim=-1))
+    elif _few_kinds(plain):
+        drawn = _shuffled_rows(plain, generator)
+    elif plain.is_floating_point():
+        drawn = _numbers(plain, generator)
+    else:
+        drawn = _whole_numbers(plain, generator)
+    return like(tensor, drawn)
+
+
+def like(tensor: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+    """`values` with the type, device, order of strides and `requires_grad` of `tensor`."""
+    twin = torch.empty_like(tensor) if values.shape == tensor.shape else tensor.new_empty(values.shape)
+    twin.copy_(values)
+    return twin.requires_grad_(tensor.requires_grad) if twin.is_floating_point() or twin.is_complex() else twin
+
+
+def looks_like_positions(tensor: torch.Tensor) -> bool:
+    """Constants, whole numbers that only grow or only fall along the last dimension, and evenly spaced numbers."""
+    wide = tensor.detach().cpu().to(torch.float64)
+    if not wide.dim():
+        return False
+    steps = wide.diff(dim=-1)
+    if not tensor.is_floating_point():
+        return bool((steps >= 0).all() or (steps <= 0).all())
+    return steps.shape[-1] > 1 and bool(torch.allclose(steps, steps[..., :1].expand_as(steps), rtol=1e-4, atol=1e-6))
+
+
+def _few_kinds(plain: torch.Tensor) -> bool:
+    """A mask: bool, only two values (0 and 1, 0 and -inf), or with values that are no numbers."""
+    if plain.dtype is torch.bool or not plain.isfinite().all():
+        return True
+    low, high = plain.min(), plain.max()
+    return plain.numel() > 2 and bool(low != high) and bool(((plain == low) | (plain == high)).all())
+
+
+def _shuffled_rows(plain: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    if not plain.dim():
+        return plain
+    order = torch.rand(plain.shape, generator=generator).argsort(dim=-1)
+    return plain.gather(-1, order)
+
+
+def _whole_numbers(plain: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    if not plain.dim() or looks_like_positions(plain):
+        return plain
+    flat = plain.reshape(-1).to(torch.int64)
+    if torch.equal(flat.sort().values, flat.min() + torch.arange(flat.numel())):  # each once: an order
+        return flat[torch.randperm(flat.numel(), generator=generator)].reshape(plain.shape)
+    return torch.randint(int(flat.min()), int(flat.max()) + 1, plain.shape, generator=generator)
+
+
+def _numbers(plain: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    wide = plain.to(torch.float64)
+    low, high = wide.min(), wide.max()
+    if low == high:  # a scale, a time, a zero state: nearer to zero is safe
+        return wide * (0.5 + 0.5 * torch.rand((), generator=generator, dtype=torch.float64))
+    if looks_like_positions(plain):
+        return wide
+    drawn = wide.mean() + wide.std() * torch.randn(wide.shape, generator=generator, dtype=torch.float64)
+    within = low + (high - low) * torch.rand(wide.shape, generator=generator, dtype=torch.float64)
+    one_sign = (drawn >= 0) if low >= 0 else (drawn <= 0) if high <= 0 else torch.ones_like(drawn, dtype=torch.bool)
+    shares = (drawn >= 0) & (drawn <= 1) if low >= 0 and high <= 1 else one_sign
+    return torch.where(shares, drawn, within)
