@@ -18,13 +18,12 @@ INNER = "module"
 class Alone(nn.Module):
     """Takes tensors, puts them into the arguments of `module`, and returns the tensors of its output."""
 
-    def __init__(self, module: nn.Module, template: bytes, numbers: Sequence[str]) -> None:
+    def __init__(self, module: nn.Module, template: bytes, numbers: Sequence[str], leaves: Sequence[torch.Tensor]) -> None:
         super().__init__()
         self.add_module(INNER, module)
         self.training = module.training  # without touching the modules below
         self._template, self._numbers = template, tuple(numbers)
-        markers = [object() for _ in numbers]
-        self._structure = plain(unpack(template, markers), markers)
+        self._structure = plain(unpack(template, leaves), leaves)
 
     def forward(self, *leaves: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Call the module; a number comes in as a tensor, from which it is read here."""

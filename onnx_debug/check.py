@@ -46,7 +46,7 @@ class Check:
     def _compare_all(self, trial: Trial) -> Failure | None:
         for index in sorted(self._target.expected):
             expected = self._target.expected[index]
-            if expected is None:
+            if expected is None and not trial.stubs:  # with placeholders in it the module has no answer of its own
                 expected = self._eager_answer()
             if expected is None:
                 continue

@@ -64,6 +64,9 @@ class Findings:
         return frozenset(finding.fqn for finding in self.culprits)
 
 
+# Clues that name a line or an operator of the module itself, not only the module.
+_NAMES_ITS_CODE = (ClueKind.FRAME, ClueKind.NODE, ClueKind.SCAN, ClueKind.SPECIALIZATION)
+
 Ask = Generator[Question, Outcome, Outcome]
 Steps = Generator[Question, Outcome, None]
 Proving = Generator[Question, Outcome, Finding | None]
@@ -267,11 +270,16 @@ class Search:
         outcome = yield from self._ask(self._alone(fqn, children, call=call), why)
         if alike(outcome.failure, failure):
             return at_fault
-        if outcome.ok:
+        named = self._known(clue.fqn) == fqn
+        if outcome.ok and not (named and clue.kind in _NAMES_ITS_CODE):
             found = yield from self._guilty_child(fqn, call, failure, clue)
-            return found or replace(at_fault, own_code=self._known(clue.fqn) == fqn, proof=Proof(ProofKind.ALONE, own_code_trial=True))
-        reason = outcome.unresolved or "with its children replaced it fails in another way"
-        return replace(at_fault, own_code=self._known(clue.fqn) == fqn, proof=Proof(ProofKind.ALONE, own_code_trial=None, reason=reason))
+            return found or replace(at_fault, own_code=named)
+        reason = (
+            "it needs what its children return"
+            if outcome.ok
+            else outcome.unresolved or "with its children replaced it fails in another way"
+        )
+        return replace(at_fault, own_code=named, proof=Proof(ProofKind.ALONE, own_code_trial=None, reason=reason))
 
     def _known_of_class(self, fqn: str, failure: Failure) -> bool:
         """Whether another instance of the class was shown to fail alike by its own code: one proof holds for the class."""

@@ -119,7 +119,7 @@ def part_target(bench: Bench, trial: Trial) -> Target:
     traced = _traced(bench, trial)
     inputs = alone.inputs_as_recorded(call) if traced is None else alone.inputs_as_traced(call, traced)
     module = bench.names.modules[trial.module]
-    wrapper = alone.Alone(module, inputs.template, inputs.numbers)
+    wrapper = alone.Alone(module, inputs.template, inputs.numbers, inputs.leaves)
     feeds: dict[int, Sequence[Any]] = {0: inputs.leaves}
     expected: dict[int, Any] = {0: None}
     if inputs.from_eager and call.output is not None:

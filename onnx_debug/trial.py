@@ -43,6 +43,10 @@ def run_trial(bench: Bench, trial: Trial) -> Answer:
         answer = _export_and_run(bench, trial, target, stubs)
     except (UnresolvedError, StubError, PackingError) as error:
         answer = Answer(Outcome(unresolved=str(error)))
+    except Exception as error:  # noqa: BLE001 - our own mistake must not pass for a failure of the user's model
+        answer = Answer(
+            Outcome(unresolved=f"onnx_debug could not run this trial: {type(error).__name__}: {error}", log=traceback.format_exc())
+        )
     return replace(answer, outcome=replace(answer.outcome, seconds=time.perf_counter() - start))
 
 
