@@ -446,6 +446,15 @@ class Search:
             outcome = yield from self._ask(Trial("", stubs=others), f"is {finding.fqn} needed? Everything else is replaced")
             necessary = None if outcome.unresolved else outcome.failed
             culprits[position] = replace(finding, proof=replace(finding.proof, necessary=necessary))
+        self._drop_contained()
+
+    def _drop_contained(self) -> None:
+        """A culprit inside another one that is enough by itself is none."""
+        for finding in [finding for finding in self.findings.culprits if finding.proof.necessary is False]:
+            around = [fqn for fqn in self._tree.ancestors(finding.fqn) if fqn in self.findings.names]
+            if around:
+                self.findings.culprits.remove(finding)
+                self.findings.notes.append(f"{finding.fqn} fails alone too, but replacing {around[0]}, which holds it, is enough.")
 
     # --- small things
 
