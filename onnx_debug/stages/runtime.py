@@ -189,15 +189,21 @@ def feeds_for(runnable: Runnable, leaves: Sequence[Any], input_names: Sequence[s
     Raises:
         ValueError: fewer or more values than inputs.
     """
-    values = [_as_feed(leaf) for leaf in leaves if isinstance(leaf, torch.Tensor | bool | int | float)]
-    tensors = [_as_feed(leaf) for leaf in leaves if isinstance(leaf, torch.Tensor)]
+    matched = match_inputs(runnable.inputs, leaves, input_names)
+    return {name: _as_feed(leaf) for name, leaf in matched.items()}
+
+
+def match_inputs(names: Sequence[str], leaves: Sequence[Any], input_names: Sequence[str] = ()) -> dict[str, Any]:
+    """Which of the leaves enters the graph under which of its input names; arguments and errors as in `feeds_for`."""
+    values = [leaf for leaf in leaves if isinstance(leaf, torch.Tensor | bool | int | float)]
+    tensors = [leaf for leaf in leaves if isinstance(leaf, torch.Tensor)]
     for candidates in (tensors, values):
-        if len(candidates) == len(runnable.inputs):
-            return dict(zip(runnable.inputs, candidates, strict=True))
-    positions = [_position(name, input_names) for name in runnable.inputs]
+        if len(candidates) == len(names):
+            return dict(zip(names, candidates, strict=True))
+    positions = [_position(name, input_names) for name in names]
     if all(position is not None and position < len(tensors) for position in positions):
-        return {name: tensors[position] for name, position in zip(runnable.inputs, positions, strict=True) if position is not None}
-    raise ValueError(f"the graph has {len(runnable.inputs)} inputs ({', '.join(runnable.inputs)}), the call passes {len(tensors)} tensors")
+        return {name: tensors[position] for name, position in zip(names, positions, strict=True) if position is not None}
+    raise ValueError(f"the graph has {len(names)} inputs ({', '.join(names)}), the call passes {len(tensors)} tensors")
 
 
 def _position(name: str, input_names: Sequence[str]) -> int | None:
