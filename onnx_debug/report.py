@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from onnx_debug.diagnosis import Answer, Culprit, Proof, ProofKind, Step, TensorInfo
+from onnx_debug.findings import Finding, Question
 from onnx_debug.outcome import Failure, Outcome, Trial
-from onnx_debug.search import Finding, Question
 from onnx_debug.workshop import EagerReport
 
 Tensors = tuple[TensorInfo, ...]

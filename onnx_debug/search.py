@@ -10,58 +10,16 @@ in another way, for neither: it is never taken for a passing or a failing one (d
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
+from onnx_debug.delta import smallest_failing
 from onnx_debug.diagnosis import Proof, ProofKind
+from onnx_debug.findings import Finding, Findings, Question, alike
 from onnx_debug.outcome import Clue, ClueKind, Failure, Outcome, Stage, Trial
 from onnx_debug.tree import Tree
 
 CHILDREN_LIMIT = 12  # of a guilty root that are asked alone
 NECESSITY_LIMIT = 4  # above this many culprits one trial each would double the cost of a diagnosis
-
-
-@dataclass(frozen=True)
-class Question:
-    """A trial, and in plain words why it is asked."""
-
-    trial: Trial
-    why: str
-
-
-@dataclass(frozen=True)
-class Finding:
-    """A module that is to blame: what the search knows of a culprit."""
-
-    fqn: str
-    own_code: bool
-    proof: Proof
-    failure: Failure
-    call: int = 0
-    clue: Clue | None = None
-
-
-@dataclass
-class Findings:
-    """What the search found, also when it was stopped before its end.
-
-    Attributes:
-        whole: the outcome of the whole model.
-        request_at_fault: with nothing asked of borders and versions the model does not fail so: no module is to blame.
-        sufficient: with all culprits replaced the rest passes every stage; None: not asked or undecidable.
-        rest: how the rest fails when it does.
-    """
-
-    whole: Outcome | None = None
-    culprits: list[Finding] = field(default_factory=list)
-    request_at_fault: bool = False
-    sufficient: bool | None = None
-    rest: Failure | None = None
-    notes: list[str] = field(default_factory=list)
-
-    @property
-    def names(self) -> frozenset[str]:
-        """The culprits' paths."""
-        return frozenset(finding.fqn for finding in self.culprits)
 
 
 # Clues that name a line or an operator of the module itself, not only the module.
@@ -70,21 +28,7 @@ _NAMES_ITS_CODE = (ClueKind.FRAME, ClueKind.NODE, ClueKind.SCAN, ClueKind.SPECIA
 Ask = Generator[Question, Outcome, Outcome]
 Steps = Generator[Question, Outcome, None]
 Proving = Generator[Question, Outcome, Finding | None]
-
-
-def alike(one: Failure | None, other: Failure | None) -> bool:
-    """Whether two failures have one cause, as far as their kind tells."""
-    if one is None or other is None:
-        return False
-    if one.signature == other.signature:
-        return True
-    # A size that was fixed shows as a refusal to run in the model and as a wrong shape in the module, or the other way round.
-    late = {Stage.RUN, Stage.COMPARE}
-    return {one.stage, other.stage} <= late and all(_first_kind(failure) is ClueKind.SPECIALIZATION for failure in (one, other))
-
-
-def _first_kind(failure: Failure) -> ClueKind | None:
-    return failure.clues[0].kind if failure.clues else None
+Chosen = Generator[Question, Outcome, list[str]]
 
 
 class Search:
@@ -392,29 +336,14 @@ class Search:
     def _smallest_failing(
         self, fqn: str, children: list[str], failure: Failure, stubs: frozenset[str]
     ) -> Generator[Question, Outcome, list[str]]:
-        """A smallest set of children that must be left in for the failure to show (delta debugging); the others are replaced."""
-        kept, parts = children, 2
-        while len(kept) > 1:
-            size = -(-len(kept) // parts)
-            chunks = [kept[start : start + size] for start in range(0, len(kept), size)]
-            smaller = yield from self._still_failing(fqn, children, [*chunks, *_complements(chunks)], failure, stubs)
-            if smaller is not None:
-                kept, parts = smaller, 2
-            elif parts >= len(kept):
-                break
-            else:
-                parts = min(len(kept), parts * 2)
-        return kept
+        """A smallest set of children that must be left in for the failure to show; the others are replaced."""
 
-    def _still_failing(
-        self, fqn: str, children: list[str], candidates: list[list[str]], failure: Failure, stubs: frozenset[str]
-    ) -> Generator[Question, Outcome, list[str] | None]:
-        for kept in candidates:
+        def still_fails(kept: list[str]) -> Generator[Question, Outcome, bool]:
             replaced = [child for child in children if child not in kept]
             outcome = yield from self._ask(Trial(fqn, stubs=stubs | set(replaced)), _replaced(f"bisect {fqn or 'the model'}", replaced))
-            if alike(outcome.failure, failure):
-                return kept
-        return None
+            return alike(outcome.failure, failure)
+
+        return (yield from smallest_failing(children, still_fails))
 
     # --- after the culprits are known
 
@@ -468,12 +397,6 @@ class Search:
 
     def _children(self, fqn: str) -> tuple[str, ...]:
         return tuple(child for child in self._tree.children(fqn) if child not in self._tree.ancestors(fqn))
-
-
-def _complements(chunks: list[list[str]]) -> list[list[str]]:
-    if len(chunks) <= 2:
-        return []
-    return [[name for other in chunks if other is not chunk for name in other] for chunk in chunks]
 
 
 def _kind(fqn: str) -> ProofKind:

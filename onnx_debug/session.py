@@ -16,9 +16,10 @@ from onnx_debug.diagnosis import Culprit, Diagnosis, Fix, Step
 from onnx_debug.errors import IsolationError, SessionClosedError
 from onnx_debug.events import CulpritFound, Event, Started, TrialFinished, TrialStarted
 from onnx_debug.files import deliver, keep_while_used
+from onnx_debug.findings import Question
 from onnx_debug.lab import open_lab
 from onnx_debug.outcome import ClueKind, Mode, Outcome, Stage, Trial
-from onnx_debug.search import Question, Search
+from onnx_debug.search import Search
 from onnx_debug.workshop import EagerReport
 
 _PART_OF_LIMIT = 4  # a part of a model that hangs gets this fraction of the whole's time

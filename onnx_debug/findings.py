@@ -1,0 +1,67 @@
+"""What the search asks and what it has found: plain data, and when two failures are one. No torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from onnx_debug.diagnosis import Proof
+from onnx_debug.outcome import Clue, ClueKind, Failure, Outcome, Stage, Trial
+
+
+@dataclass(frozen=True)
+class Question:
+    """A trial, and in plain words why it is asked."""
+
+    trial: Trial
+    why: str
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A module that is to blame: what the search knows of a culprit."""
+
+    fqn: str
+    own_code: bool
+    proof: Proof
+    failure: Failure
+    call: int = 0
+    clue: Clue | None = None
+
+
+@dataclass
+class Findings:
+    """What the search found, also when it was stopped before its end.
+
+    Attributes:
+        whole: the outcome of the whole model.
+        request_at_fault: with nothing asked of borders and versions the model does not fail so: no module is to blame.
+        sufficient: with all culprits replaced the rest passes every stage; None: not asked or undecidable.
+        rest: how the rest fails when it does.
+    """
+
+    whole: Outcome | None = None
+    culprits: list[Finding] = field(default_factory=list)
+    request_at_fault: bool = False
+    sufficient: bool | None = None
+    rest: Failure | None = None
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The culprits' paths."""
+        return frozenset(finding.fqn for finding in self.culprits)
+
+
+def alike(one: Failure | None, other: Failure | None) -> bool:
+    """Whether two failures have one cause, as far as their kind tells."""
+    if one is None or other is None:
+        return False
+    if one.signature == other.signature:
+        return True
+    # A size that was fixed shows as a refusal to run in the model and as a wrong shape in the module, or the other way round.
+    late = {Stage.RUN, Stage.COMPARE}
+    return {one.stage, other.stage} <= late and all(_first_kind(failure) is ClueKind.SPECIALIZATION for failure in (one, other))
+
+
+def _first_kind(failure: Failure) -> ClueKind | None:
+    return failure.clues[0].kind if failure.clues else None
