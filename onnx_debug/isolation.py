@@ -4,7 +4,8 @@
                                                     └──► trial: changes its copy of the model and exports it
 
 All are forks of the user's process, so models and operators that exist only there are at hand, and nothing has to be copied or pickled.
-Every recorder and every trial starts from the clean state of the fork server.
+Every recorder and every trial starts from the clean state of the fork server. Each process may die: the fork server tells what became of
+its forks, and the user's process makes a new fork server when that one is lost.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import shutil
 import tempfile
 import time
 import traceback
+import weakref
 from dataclasses import replace
 from functools import partial
 from multiprocessing.connection import Connection
@@ -25,17 +27,23 @@ from typing import Any
 
 import torch
 
-from onnx_debug import clues, torch_internals, watching
+from onnx_debug import clues, memory, torch_internals, watching
 from onnx_debug.case import Case
-from onnx_debug.errors import IsolationError
-from onnx_debug.outcome import Clue, Failure, Outcome, Trial
-from onnx_debug.processes import Child, fork
+from onnx_debug.errors import IsolationError, SessionClosedError
+from onnx_debug.outcome import Clue, Failure, Mode, Outcome, Stage, Trial, signature
+from onnx_debug.processes import Child, adopt_orphans, end_orphans, fork, hang_up, uninterrupted
+from onnx_debug.recorders import Described, Recorders
 from onnx_debug.recording import ModuleNames, Recording
 from onnx_debug.target import Bench
 from onnx_debug.trial import Answer, run_trial
-from onnx_debug.workshop import Board, EagerReport, describe, first_wrong_module, random_modules, reread_request, run_eager
+from onnx_debug.workshop import Board, EagerReport, reread_request
 
-Described = tuple[tuple[Any, ...], tuple[Any, ...]]
+_LONGEST_SILENCE = 60.0  # seconds without a pulse: a fork of a process with threads can inherit a lock that nobody will release
+_TICK = 0.1
+
+
+class _LostError(Exception):
+    """The fork server died or hangs."""
 
 
 class ForkedLab:
@@ -47,215 +55,177 @@ class ForkedLab:
     """
 
     def __init__(self, case: Case, *, memory_limit: int | None = None) -> None:
-        self.directory = Path(tempfile.mkdtemp(prefix="onnx_debug_"))
         if case.dynamo:
             torch_internals.build_operator_tables()  # here, so that the next diagnosis finds them made
-        limit = watching.free_memory() if memory_limit is None else memory_limit
-        work = partial(_serve, case, self.directory, limit)
-        self._server = fork(work, self.directory / "server.log", tied=False)
+        self._case, self._memory_limit = case, memory.free() if memory_limit is None else memory_limit
+        self._board, self._pulse, self._closed = Board(), watching.Pulse(), False
+        with uninterrupted():
+            self.directory = Path(tempfile.mkdtemp(prefix="onnx_debug_"))
+            self._server = self._fork()
+
+    def _fork(self) -> Child:
+        self._pulse.beat()
+        work = partial(_serve, self._case, self.directory, self._memory_limit, self._board, self._pulse)
+        server = fork(work, self.directory / "server.log", tied=False)
+        weakref.finalize(self, _end, server, os.getpid())
+        return server
 
     def eager(self, timeout: float) -> EagerReport:
         """Run the model on the given inputs."""
-        found: EagerReport = self._ask("eager", timeout)
+        try:
+            found: EagerReport = self._ask("eager", timeout)
+        except _LostError as error:
+            return EagerReport(Outcome(_lost(Stage.EAGER, error)), ModuleNames(self._case.model).infos({}))
         return found
 
     def run(self, trial: Trial, timeout: float, *, require_dynamic: bool = False) -> Outcome:
         """Answer one trial."""
-        found: Outcome = self._ask("trial", trial, timeout, require_dynamic)
+        try:
+            outcome, traced = self._ask("trial", trial, timeout, require_dynamic)
+        except _LostError as error:
+            return Outcome(_lost(Stage.CAPTURE, error))
+        self._board.merge(trial, traced)  # for the next fork server
+        found: Outcome = outcome
         return found
 
     def explain_numbers(self, outcome: Outcome, timeout: float) -> tuple[Clue, ...]:
         """Clues to where wrong numbers come from."""
-        found: tuple[Clue, ...] = self._ask("explain_numbers", outcome, timeout)
-        return found
+        with contextlib.suppress(_LostError):
+            found: tuple[Clue, ...] = self._ask("explain_numbers", outcome, timeout)
+            return found
+        return ()
 
     def describe(self, fqn: str, call: int) -> Described:
         """The tensors of a recorded call."""
-        found: Described = self._ask("describe", fqn, call)
-        return found
+        with contextlib.suppress(_LostError):
+            found: Described = self._ask("describe", fqn, call)
+            return found
+        return (), ()
 
     def correct_options(self, timeout: float) -> tuple[tuple[str, ...], str, Outcome | None]:
         """What is wrong with the request; the call that was meant, spelled out; and its trial."""
-        found: tuple[tuple[str, ...], str, Outcome | None] = self._ask("correct_options", timeout)
-        return found
+        with contextlib.suppress(_LostError):
+            found: tuple[tuple[str, ...], str, Outcome | None] = self._ask("correct_options", timeout)
+            return found
+        return (), "", None
 
     def close(self, *, keep_files: bool = False) -> None:
-        """End all processes."""
-        self._server.end()
+        """End all processes; also from another thread, while a question is being asked."""
+        self._closed = True
+        with uninterrupted():
+            self._server.end()
         if not keep_files:
             shutil.rmtree(self.directory, ignore_errors=True)
 
-    def _ask(self, name: str, *arguments: Any) -> Any:
+    def _ask(self, *question: Any) -> Any:
+        if self._closed:
+            raise SessionClosedError("this session is closed; make a new one")
         try:
-            self._server.connection.send((name, arguments))
-            answer, problem = self._server.connection.recv()
+            return self._exchange(question)
+        except _LostError:
+            with uninterrupted():
+                self._server = self._fork()
+        return self._exchange(question)  # it may have been chance: memory, or a lock that was held at the moment of the fork
+
+    def _exchange(self, question: tuple[Any, ...]) -> Any:
+        line = self._server.connection
+        self._pulse.beat()
+        try:
+            line.send(question)
+            while not line.poll(_TICK):
+                if self._pulse.age > _LONGEST_SILENCE:
+                    hang_up(line)
+            answer, problem = line.recv()
         except (EOFError, OSError) as error:
-            raise IsolationError(f"the process that runs the trials died ({self._server.verdict()})") from error
+            with uninterrupted():
+                self._server.end()
+            if self._closed:
+                raise SessionClosedError("this session was closed while it worked") from error
+            raise _LostError(f"the process that runs the trials died ({self._server.verdict()})") from error
         if problem:
             raise IsolationError(problem)
         return answer
 
 
-def _serve(case: Case, directory: Path, memory_limit: int | None, connection: Connection) -> None:
-    """The fork server's life: answer questions until the user's process closes the connection or dies."""
+def _end(server: Child, user: int) -> None:
+    if os.getpid() == user:  # a fork inherits the finalizer, but not the child
+        server.end()
+
+
+def _lost(stage: Stage, error: _LostError) -> Failure:
+    return Failure(stage, Mode.CRASH, signature(stage, Mode.CRASH), "", str(error))
+
+
+def _serve(case: Case, directory: Path, memory_limit: int | None, board: Board, pulse: watching.Pulse, connection: Connection) -> None:
+    """The fork server's life: answer questions until the user's process hangs up or dies."""
     torch.set_num_threads(1)  # thread pools do not survive a fork
-    server = _Server(case, directory, memory_limit, connection)
-    user = os.getppid()
-    with contextlib.suppress(EOFError, OSError):
-        while True:
-            name, arguments = connection.recv()
-            try:
-                connection.send((getattr(server, name)(*arguments), ""))
-            except (EOFError, OSError):
-                raise
-            except Exception:  # noqa: BLE001 - our own mistake: the user's side shows it
-                connection.send((None, traceback.format_exc()))
-    server.end()
-    if os.getppid() != user:
+    adopt_orphans()
+    line = watching.Line(connection, pulse)
+    server = _Server(case, directory, memory_limit, board, line)
+    try:
+        with contextlib.suppress(watching.GoneError):
+            while True:
+                name, *arguments = line.question()
+                try:
+                    line.answer(getattr(server, name)(*arguments))
+                except watching.GoneError:
+                    raise
+                except Exception:  # noqa: BLE001 - our own mistake: the user's side shows it
+                    line.answer(None, traceback.format_exc())
+    finally:
+        server.recorders.end()
+        end_orphans()
+    if line.cut:
         shutil.rmtree(directory, ignore_errors=True)  # the user's process was killed: nobody else cleans up
 
 
 class _Server:
-    def __init__(self, case: Case, directory: Path, memory_limit: int | None, user: Connection) -> None:
-        self._case, self._directory, self._memory_limit, self._user = case, directory, memory_limit, user
+    def __init__(self, case: Case, directory: Path, memory_limit: int | None, board: Board, line: watching.Line) -> None:
+        self._case, self._directory, self._memory_limit, self._board, self._line = case, directory, memory_limit, board, line
         self._names = ModuleNames(case.model)
-        self._board = Board()
-        self._recorders: dict[int, Child] = {}
-        self._reports: dict[int, EagerReport] = {}
-        self._count = 0
+        self.recorders = Recorders(case, directory, memory_limit, line)
 
     def eager(self, timeout: float) -> EagerReport:
-        child, watch = self._fork_recorder(0)
-        self._warm_up()  # while the model runs
-        self._recorders[0], self._reports[0] = child, self._await_report(child, watch, timeout)
-        return self._reports[0]
-
-    def _warm_up(self) -> None:
+        started = self.recorders.start(0)
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-            torch_internals.warm_up(dynamo=self._case.dynamo)
+            torch_internals.warm_up(dynamo=self._case.dynamo)  # while the model runs
         gc.freeze()  # a collection in a fork would touch, and so copy, every object there is
+        return self.recorders.finish(0, started, timeout)
 
-    def trial(self, trial: Trial, timeout: float, require_dynamic: bool, case: Case | None = None) -> Outcome:
+    def trial(self, trial: Trial, timeout: float, require_dynamic: bool, case: Case | None = None) -> tuple[Outcome, Recording]:
         start = time.perf_counter()
-        recordings = self._recordings({"", trial.module, *trial.stubs}, timeout)
-        self._count += 1
-        directory = self._directory / str(self._count)
-        directory.mkdir()
-
-        def work(connection: Connection) -> None:
-            watching.arm(directory)
-            bench = Bench(case or self._case, self._names, recordings, self._board.traced, directory, require_dynamic, watch.progress)
-            connection.send(run_trial(bench, trial))
+        recordings = self.recorders.recordings({"", trial.module, *trial.stubs}, timeout)
+        directory = Path(tempfile.mkdtemp(dir=self._directory))
 
         with watching.Watch(directory) as watch:
-            child = fork(work, directory / "output.log")
-            answer = watch.wait(child, timeout, self._memory_limit, abandoned=self._user)
-            if isinstance(answer, Answer):
-                if not trial.module:
-                    self._board.merge(trial, answer.traced)
-                outcome = answer.outcome
-            else:
-                outcome = Outcome(self._death(answer, watch, trial.module))
-        printed = watching.end_of(directory / "output.log")
-        return replace(outcome, log=outcome.log + printed, seconds=time.perf_counter() - start)
+
+            def work(connection: Connection) -> None:
+                watching.arm(directory)
+                bench = Bench(case or self._case, self._names, recordings, self._board.traced, directory, require_dynamic, watch.progress)
+                connection.send(run_trial(bench, trial))
+
+            child = fork(work, watch.output)
+            answer = watch.wait(child, self._line, timeout, self._memory_limit)
+            child.kill()
+            end_orphans()
+            if not isinstance(answer, Answer):
+                answer = Answer(Outcome(watching.failure_of(answer, watch, clues.Locator(self._names, trial.module))))
+        traced = Recording() if trial.module else answer.traced
+        self._board.merge(trial, traced)
+        log = answer.outcome.log + watching.end_of(watch.output)
+        return replace(answer.outcome, log=log, seconds=time.perf_counter() - start), traced
 
     def explain_numbers(self, outcome: Outcome, timeout: float) -> tuple[Clue, ...]:
         first = next((row.input_index for row in outcome.comparisons if row.problem), 0)
-        recorder = self._recorders.get(first)
-        found = self._random(timeout)
-        if found or outcome.onnx_path is None or recorder is None:
-            return tuple(found)
-        recorder.connection.send(("first_wrong_module", outcome.onnx_path, first))
-        answer = self._receive(recorder, timeout)
-        return tuple(answer) if isinstance(answer, list) else ()
+        found = self.recorders.random_modules(timeout)
+        if found or outcome.onnx_path is None:
+            return found
+        return self.recorders.first_wrong_module(outcome.onnx_path, first, timeout)
 
     def describe(self, fqn: str, call: int) -> Described:
-        recorder = self._recorders[0]
-        recorder.connection.send(("describe", self._board.traced, fqn, call))
-        answer = self._receive(recorder, 60.0)
-        return answer if isinstance(answer, tuple) else ((), ())
+        return self.recorders.describe(self._board.traced, fqn, call)
 
     def correct_options(self, timeout: float) -> tuple[tuple[str, ...], str, Outcome | None]:
         problems, better, call = reread_request(self._case)
-        outcome = None if better is None else self.trial(Trial(""), timeout, require_dynamic=False, case=better)
+        outcome = None if better is None else self.trial(Trial(""), timeout, require_dynamic=False, case=better)[0]
         return problems, call, outcome
-
-    def end(self) -> None:
-        for recorder in self._recorders.values():
-            recorder.end()
-
-    def _random(self, timeout: float) -> list[Clue]:
-        """Run eager once more with another seed: a module that answers otherwise is random by design."""
-        digests = []
-        for seed in (1, 2):
-            child, watch = self._fork_recorder(0, seed)
-            if self._await_report(child, watch, timeout).outcome.failure is None:
-                child.connection.send(("digests",))
-                answer = self._receive(child, timeout)
-                digests.append(answer if isinstance(answer, list) else [])
-            child.end()
-        return random_modules(*digests) if len(digests) == 2 else []
-
-    def _recordings(self, fqns: set[str], timeout: float) -> dict[int, Recording]:
-        found = {}
-        for index in range(len(self._case.inputs)):
-            child, report = self._record(index, timeout)
-            if index and report.outcome.failure is not None:
-                continue  # eager rejects these inputs: there is nothing to compare with
-            child.connection.send(("slim", fqns))
-            answer = self._receive(child, timeout)
-            if isinstance(answer, bytes):
-                found[index] = torch.load(io.BytesIO(answer), weights_only=False)
-        return found
-
-    def _record(self, index: int, timeout: float) -> tuple[Child, EagerReport]:
-        if index not in self._recorders:
-            child, watch = self._fork_recorder(index)
-            self._recorders[index], self._reports[index] = child, self._await_report(child, watch, timeout)
-        return self._recorders[index], self._reports[index]
-
-    def _fork_recorder(self, index: int, seed: int | None = None) -> tuple[Child, watching.Watch]:
-        directory = Path(tempfile.mkdtemp(dir=self._directory))
-        watch = watching.Watch(directory)
-
-        def work(connection: Connection) -> None:
-            watching.arm(directory)
-            run = run_eager(self._case, index, watch.progress, seed=seed)
-            connection.send(run.report())
-            _hand_over(run, self._case, connection)
-
-        return fork(work, directory / "output.log"), watch
-
-    def _await_report(self, child: Child, watch: watching.Watch, timeout: float) -> EagerReport:
-        with watch:
-            answer = watch.wait(child, timeout, self._memory_limit, abandoned=self._user, keep=True)
-            if isinstance(answer, EagerReport):
-                return answer
-            return EagerReport(Outcome(self._death(answer, watch, "")), self._names.infos({}))
-
-    def _receive(self, child: Child, timeout: float) -> Any:
-        return watching.receive(child, timeout, abandoned=self._user)
-
-    def _death(self, death: Any, watch: watching.Watch, root: str) -> Failure:
-        locator = clues.Locator(self._names, root)
-        return watching.failure_of(death, watch, locator)
-
-
-def _hand_over(run: Any, case: Case, connection: Connection) -> None:
-    """The recorder's life after the run: hand over what is asked for."""
-    with contextlib.suppress(EOFError, OSError):
-        while True:
-            name, *arguments = connection.recv()
-            answer: Any = None
-            if name == "slim":
-                buffer = io.BytesIO()
-                torch.save(run.slim(*arguments), buffer)
-                answer = buffer.getvalue()
-            elif name == "describe":
-                answer = describe(run, *arguments)
-            elif name == "digests":
-                answer = run.digests()
-            elif name == "first_wrong_module":
-                path, index = arguments
-                answer = first_wrong_module(case, run, Path(path), index, clues.Locator(run.names))
-            connection.send(answer)

@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import logging
 import os
+import resource
 import signal
+import socket
 import sys
+import threading
 import time
 import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
 
+from onnx_debug import muting
+
 PR_SET_PDEATHSIG = 1  # linux/prctl.h: the signal a process gets when its parent dies
+PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h: orphans among the descendants become this process's children
+_LONGEST_DEATH = 5.0  # seconds; a killed process that is still there then is stuck in the kernel and cannot be waited for
+
+_forked: set[int] = set()  # what this process forked through `fork` and did not reap yet
 
 
 @dataclass
@@ -32,25 +40,26 @@ class Child:
         if self.status is None:
             try:
                 pid, status = os.waitpid(self.pid, os.WNOHANG)
-            except ChildProcessError:
-                self.status = 0
-            else:
-                self.status = status if pid else None
+            except ChildProcessError:  # somebody else in this process waits for any child
+                pid, status = self.pid, 0
+            if pid:
+                self.status = status
+                _forked.discard(self.pid)
+                _signal_group(self.pid)  # what it started and left behind
         return self.status
 
     def kill(self) -> None:
-        """Kill the process and what it forked, and wait until it is gone."""
+        """Kill the process and everything that it started, and wait until it is gone."""
         if self.poll() is None:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self.pid, signal.SIGKILL)
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self.pid, signal.SIGKILL)
-            while self.poll() is None:
+            _kill_tree(self.pid)
+            limit = time.monotonic() + _LONGEST_DEATH
+            while self.poll() is None and time.monotonic() < limit:
                 time.sleep(0.002)
-
-    def end(self, patience: float = 1.0) -> None:
-        """Close the connection, give the process `patience` seconds to leave by itself, then kill it."""
         self.connection.close()
+
+    def end(self, patience: float = 0.5) -> None:
+        """Hang up, give the process `patience` seconds to leave by itself, then kill it."""
+        hang_up(self.connection)
         limit = time.monotonic() + patience
         while self.poll() is None and time.monotonic() < limit:
             time.sleep(0.005)
@@ -62,8 +71,16 @@ class Child:
         if status is None:
             return "still running"
         if os.WIFSIGNALED(status):
-            return f"killed by {signal.Signals(os.WTERMSIG(status)).name}"
+            number = os.WTERMSIG(status)
+            names = {member.value: member.name for member in signal.Signals}
+            return f"killed by {names.get(number, f'signal {number}')}"
         return f"exit status {os.WEXITSTATUS(status)}"
+
+
+def hang_up(connection: Connection) -> None:
+    """End the conversation at both ends: closing is not enough while other forks of this process hold copies of the descriptor."""
+    with contextlib.suppress(OSError), socket.socket(fileno=os.dup(connection.fileno())) as line:
+        line.shutdown(socket.SHUT_RDWR)
 
 
 def fork(work: Callable[[Connection], None], output: Path, *, tied: bool = True) -> Child:
@@ -78,8 +95,9 @@ def fork(work: Callable[[Connection], None], output: Path, *, tied: bool = True)
             with several threads is better not tied; it ends when its connection closes.
     """
     ours, theirs = Pipe()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):  # a closed stream of the user's
+            stream.flush()
     parent = os.getpid()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of forking beside threads: the child touches none of their locks
@@ -98,20 +116,91 @@ def fork(work: Callable[[Connection], None], output: Path, *, tied: bool = True)
                 sys.stdout.flush()
                 sys.stderr.flush()
             os._exit(status)
+    _forked.add(pid)
     theirs.close()
     return Child(pid, ours)
 
 
+@contextlib.contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Hold Ctrl-C back until the end of a block that must not be left half done. Keep the block short."""
+    if threading.current_thread() is not threading.main_thread() or not callable(handler := signal.getsignal(signal.SIGINT)):
+        yield
+        return
+    came: list[tuple[int, object]] = []
+    signal.signal(signal.SIGINT, lambda *interrupt: came.append(interrupt))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    if came:
+        handler(signal.SIGINT, None)
+
+
+def adopt_orphans() -> None:
+    """From now on `end_orphans` finds processes whose parent ended, also those that left their process group."""
+    _control(PR_SET_CHILD_SUBREAPER, 1)
+
+
+def end_orphans() -> None:
+    """Kill what descendants of this process left behind. Only for a process that has no children but those that it got by `fork`."""
+    for pid, parent in _parents().items():
+        if parent == os.getpid() and pid not in _forked:
+            _kill_tree(pid)
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, 0)
+
+
+def descendants(pid: int) -> list[int]:
+    """All processes below this one; none where the system does not say."""
+    parents = _parents()
+    found = [pid]
+    for above in found:
+        found += [below for below, parent in parents.items() if parent == above]
+    return found[1:]
+
+
+def _parents() -> dict[int, int]:
+    """The parent of every process."""
+    found = {}
+    for file in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            found[int(file.parent.name)] = int(file.read_text().rpartition(")")[2].split()[1])
+    return found
+
+
+def _kill_tree(pid: int) -> None:
+    family = descendants(pid)
+    _signal_group(pid)
+    for member in (pid, *family):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(member, signal.SIGKILL)
+
+
+def _signal_group(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
+
+
+def _control(option: int, value: int) -> None:
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(option, value)
+
+
 def _settle(parent: int | None, output: Path) -> None:
-    """Cut the child off from the notebook: own process group, own output, no interrupts."""
+    """Cut the child off from the user's process: own process group, own output, none of its signal handlers and traces."""
     os.setpgid(0, 0)
     if parent is not None:
-        with contextlib.suppress(OSError, AttributeError):
-            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        _control(PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:
             os._exit(1)  # the parent died before the line above
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    _forked.clear()
+    _reset_signals()
+    sys.settrace(None)  # a debugger or a profiler of the user: its other half did not come along
+    sys.setprofile(None)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))  # crashes are expected here
+    with contextlib.suppress(OSError):  # if memory runs out, the system is to end this process and not the user's
+        Path("/proc/self/oom_score_adj").write_text("1000")
     before = (sys.stdout, sys.stderr)
     target = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     for number in (1, 2):
@@ -122,10 +211,13 @@ def _settle(parent: int | None, output: Path) -> None:
     os.close(nothing)
     sys.stdout = open(1, "w", buffering=1, closefd=False, errors="replace")  # noqa: SIM115 - stays open as long as the process
     sys.stderr = open(2, "w", buffering=1, closefd=False, errors="replace")  # noqa: SIM115
-    for logger in [logging.root, *logging.root.manager.loggerDict.values()]:
-        for handler in getattr(logger, "handlers", ()):
-            if getattr(handler, "stream", None) in before:
-                handler.stream = sys.stderr
-    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
-    if shell is not None:  # what a model displays while it runs would go to the notebook over a pipe
-        shell.display_pub.publish = lambda *_, **__: None
+    muting.redirect(before, (sys.stdout, sys.stderr))
+
+
+def _reset_signals() -> None:
+    for number in signal.valid_signals():
+        if callable(signal.getsignal(number)):
+            signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the user's process, which ends this one
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)

@@ -12,7 +12,6 @@ import os
 import re
 import signal
 import time
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -20,15 +19,86 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from onnx_debug import clues
+from onnx_debug import clues, memory
 from onnx_debug.outcome import Clue, ClueKind, Failure, Mode, Stage, signature
 from onnx_debug.processes import Child
 from onnx_debug.target import Progress
 
 _SIZE = 16_384
 _TICK = 0.05  # seconds between two looks
-_DUMP = "stack.txt"
+_DUMP, _OUTPUT = "stack.txt", "output.log"
+_MOST_OUTPUT = 50_000_000  # bytes of output on disk; a trial that prints without end would fill it
 _SHARE = 0.6  # of the looks that must find a module running to call it the one that hangs
+
+
+class GoneError(Exception):
+    """The user's process hung up or is gone: nobody waits for an answer any more."""
+
+
+class Pulse:
+    """Shared memory in which a process shows that it is alive and at work."""
+
+    def __init__(self) -> None:
+        self._memory = mmap.mmap(-1, mmap.PAGESIZE)
+
+    def beat(self) -> None:
+        """Show it."""
+        self._memory[:8] = time.monotonic_ns().to_bytes(8, "little")
+
+    @property
+    def age(self) -> float:
+        """Seconds since the last beat."""
+        return (time.monotonic_ns() - int.from_bytes(self._memory[:8], "little")) / 1e9
+
+
+class Line:
+    """The line from the fork server to the user's process. While a question is worked on, all that can come over it is its end."""
+
+    def __init__(self, connection: Connection, pulse: Pulse) -> None:
+        self.connection, self.pulse = connection, pulse
+        self._user = os.getppid()
+
+    @property
+    def cut(self) -> bool:
+        """Whether the user's process is gone, though a copy of its end may live on in another process."""
+        return os.getppid() != self._user
+
+    def question(self) -> Any:
+        """The next question.
+
+        Raises:
+            GoneError: there will be none.
+        """
+        try:
+            while not self.connection.poll(1.0):
+                if self.cut:
+                    raise GoneError
+            return self.connection.recv()
+        except (EOFError, OSError) as error:
+            raise GoneError from error
+
+    def answer(self, answer: Any, problem: str = "") -> None:
+        """Answer it.
+
+        Raises:
+            GoneError: nobody listens.
+        """
+        try:
+            self.connection.send((answer, problem))
+        except OSError as error:
+            raise GoneError from error
+
+    def wait(self, connection: Connection) -> bool:
+        """Wait a moment for something to read.
+
+        Raises:
+            GoneError: nobody waits for an answer any more.
+        """
+        self.pulse.beat()
+        ready = wait([connection, self.connection], _TICK)
+        if self.connection in ready or self.cut:
+            raise GoneError
+        return connection in ready
 
 
 @dataclass(frozen=True)
@@ -65,13 +135,14 @@ class _SharedProgress(Progress):
 
 
 class Watch:
-    """Watches one process. `progress` is to be used inside it."""
+    """Watches one process that works in `directory`. `progress` is to be used inside it."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
+        self.output = directory / _OUTPUT
         self._memory = mmap.mmap(-1, _SIZE)
         self.progress = _SharedProgress(self._memory)
-        self._looks: Counter[tuple[str, ...]] = Counter()
+        self._looks: list[tuple[str, ...]] = []
 
     def __enter__(self) -> Self:
         return self
@@ -79,52 +150,64 @@ class Watch:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._memory.close()
 
-    def wait(
-        self, child: Child, timeout: float, memory_limit: int | None = None, *, abandoned: Connection | None = None, keep: bool = False
-    ) -> Any:
-        """What the process sends, or a `Death`.
+    def wait(self, child: Child, line: Line, timeout: float, memory_limit: int | None = None) -> Any:
+        """What the process sends, or a `Death`; it is ended in that case.
 
         Args:
             child: the process.
+            line: to the user, who may lose interest.
             timeout: seconds to wait.
             memory_limit: bytes that it may take beyond what it shares with this process.
-            abandoned: the connection to the user; when it closes, nobody waits for the answer any more.
-            keep: leave the process running after its answer.
+
+        Raises:
+            GoneError: the user lost interest; the process is ended.
         """
         limit = time.monotonic() + timeout
-        allowed = None if memory_limit is None else _resident(os.getpid()) + memory_limit
-        while True:
-            answer = self._look(child, abandoned)
-            if answer is None and time.monotonic() > limit:
-                self._dump(child)
-                answer = Death(Mode.TIMEOUT, f"no answer in {timeout:.0f} s")
-            if answer is None and allowed is not None and _resident(child.pid) > allowed:
-                self._dump(child)
-                answer = Death(Mode.MEMORY, f"more than {memory_limit or 0:,} bytes of memory")
-            if answer is not None:
-                if not keep or isinstance(answer, Death):
-                    child.kill()
-                    child.connection.close()
-                return answer
+        allowed = None if memory_limit is None else memory.resident(os.getpid()) + memory_limit
+        answer = None
+        try:
+            while answer is None:
+                answer = self._look(child, line)
+                if answer is None and time.monotonic() > limit:
+                    answer = self._end(child, Death(Mode.TIMEOUT, f"no answer in {timeout:.0f} s"))
+                if answer is None and allowed is not None and memory.resident(child.pid) > allowed:
+                    answer = self._end(child, Death(Mode.MEMORY, f"more than {memory_limit or 0:,} bytes of memory"))
+        except GoneError:
+            child.kill()
+            raise
+        return answer
 
-    def _look(self, child: Child, abandoned: Connection | None) -> Any:
-        watched: list[Any] = [child.connection, *([abandoned] if abandoned is not None else [])]
-        ready = wait(watched, _TICK)
-        self._looks[tuple(self.position()[1])] += 1
-        if child.connection in ready:
+    def _look(self, child: Child, line: Line) -> Any:
+        ready = line.wait(child.connection)
+        self._looks.append(tuple(self.position()[1]))
+        self._bound_output()
+        if ready:
             try:
                 return child.connection.recv()
             except (EOFError, OSError):
-                pass
-        elif abandoned is not None and abandoned in ready:
-            child.kill()
-            raise EOFError
+                time.sleep(_TICK)  # it closed its end, and is dead or about to hang
+            except Exception as error:  # noqa: BLE001 - something else in the process wrote to this descriptor
+                return self._end(child, Death(Mode.CRASH, f"its answer cannot be read: {error}"))
         status = child.poll()
         if status is None:
             return None
+        child.kill()
         if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL:
             return Death(Mode.MEMORY, "killed by the system, most likely for the memory it took")
         return Death(Mode.CRASH, child.verdict())
+
+    def _end(self, child: Child, death: Death) -> Death:
+        """Let the process write its Python stack, also in the middle of native code, and kill it."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(child.pid, signal.SIGUSR1)
+            time.sleep(0.15)
+        child.kill()
+        return death
+
+    def _bound_output(self) -> None:
+        with contextlib.suppress(OSError):
+            if self.output.stat().st_size > _MOST_OUTPUT:
+                os.truncate(self.output, 0)  # the process appends, so it goes on from there
 
     def position(self) -> tuple[Stage | None, list[str]]:
         """The stage and the running modules, outermost first."""
@@ -136,15 +219,13 @@ class Watch:
             return None, []
 
     def suspects(self) -> list[str]:
-        """The modules that were running in most looks, innermost first."""
-        looks = sum(self._looks.values())
-        counts: Counter[str] = Counter()
+        """The modules that were running in most looks of the later half, innermost first: what hangs is what came last."""
+        late = self._looks[len(self._looks) // 2 :]
         depth: dict[str, int] = {}
-        for stack, number in self._looks.items():
+        for stack in late:
             for position, fqn in enumerate(stack):
-                counts[fqn] += number
                 depth[fqn] = max(depth.get(fqn, 0), position)
-        often = [fqn for fqn, number in counts.items() if number > _SHARE * looks]
+        often = [fqn for fqn in depth if sum(fqn in stack for stack in late) > _SHARE * len(late)]
         return sorted(often, key=lambda fqn: -depth[fqn])
 
     def lines(self) -> list[tuple[str, int]]:
@@ -154,12 +235,6 @@ class Watch:
             last = text.rpartition("most recent call first")[2]
             return list(reversed([(file, int(line)) for file, line in re.findall(r'File "([^"]+)", line (\d+)', last)]))
         return []
-
-    def _dump(self, child: Child) -> None:
-        """Let the process write its Python stack, also in the middle of native code."""
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(child.pid, signal.SIGUSR1)
-            time.sleep(0.15)
 
 
 def arm(directory: Path) -> None:
@@ -181,44 +256,8 @@ def failure_of(death: Death, watch: Watch, locator: clues.Locator) -> Failure:
     return Failure(now, death.mode, signature(now, death.mode), "", death.words, clues=found, details=details)
 
 
-def receive(child: Child, timeout: float, *, abandoned: Connection) -> Any:
-    """An answer of a process that is known to be idle, or None.
-
-    Raises:
-        EOFError: the user's process closed its connection meanwhile.
-    """
-    ready = wait([child.connection, abandoned], timeout)
-    if child.connection not in ready:
-        if abandoned in ready:
-            raise EOFError
-        return None
-    try:
-        return child.connection.recv()
-    except (EOFError, OSError):
-        return None
-
-
 def end_of(file: Path, size: int = 100_000) -> str:
     """The last `size` bytes of a file as text."""
     with file.open("rb") as opened:
         opened.seek(max(0, file.stat().st_size - size))
         return opened.read().decode(errors="replace")
-
-
-def free_memory(share: float = 0.8) -> int | None:
-    """That share of the memory that is free now, in bytes; None where the system does not say."""
-    try:
-        text = Path("/proc/meminfo").read_text()
-    except OSError:
-        return None
-    found = re.search(r"MemAvailable:\s+(\d+) kB", text)
-    return int(int(found[1]) * 1024 * share) if found else None
-
-
-def _resident(pid: int) -> int:
-    """Bytes of memory that a process holds; 0 where the system does not say."""
-    try:
-        with open(f"/proc/{pid}/statm") as file:  # noqa: PTH123 - read often
-            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, ValueError, IndexError):
-        return 0
