@@ -66,7 +66,7 @@ class Call:
     Attributes:
         arguments: `(args, kwargs)` before the call.
         output: what it returned; None when it did not return.
-        mutated: positions of the argument leaves that the call changed in place.
+        mutated: positions of the argument leaves that the call changed in place and did not return.
         fixed: a symbolic size of the arguments became a number before the call returned.
         problem: why the call could not be recorded; empty when it was.
     """
@@ -190,9 +190,11 @@ class Recorder:
         return call, [(leaf, _version(leaf)) for leaf in packed.leaves]
 
     def _finish(self, call: Call, leaves: list[tuple[Any, int | None]], output: Any) -> None:
-        call.mutated = tuple(i for i, (leaf, version) in enumerate(leaves) if version is not None and _version(leaf) != version)
         call.fixed = _became_fixed(call, [leaf for leaf, _ in leaves])
         packed = self._pack(call, output)
+        returned = {id(leaf) for leaf in packed.leaves} if packed is not None else set()
+        changed = [version is not None and _version(leaf) != version and id(leaf) not in returned for leaf, version in leaves]
+        call.mutated = tuple(position for position, mutated in enumerate(changed) if mutated)
         if packed is not None:
             call.output = Packed(packed.template, tuple(self._copy(leaf) for leaf in packed.leaves))
         self._leave()

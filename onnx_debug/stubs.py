@@ -54,6 +54,8 @@ class Stub:
         for call in self.calls:
             if call.output is None or call.arguments is None:
                 raise StubError(f"the inputs or outputs of {self.fqn} cannot be recorded: {call.problem or 'it did not return'}")
+            if call.mutated:
+                raise StubError(f"{self.fqn} changes its inputs in place, which a placeholder cannot do")
 
     @property
     def op_type(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import nn
 from torch.nn.utils.rnn import PackedSequence, pack_sequence
@@ -9,6 +10,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_sequence
 from onnx_debug import alone
 from onnx_debug.packing import Packed, pack
 from onnx_debug.recording import Call, CloneOnce, Leaf, ModuleNames, Recorder, copy_tensor, recorded
+from onnx_debug.stubs import Stub, StubError
 from onnx_debug.workshop import completion_order
 from tests import zoo
 
@@ -56,7 +58,22 @@ def test_a_record_keeps_what_a_later_layer_overwrites():
     recording = recording_of(model, torch.randn(8, 4))
     before = recording.of("0")[0].output.tensors()[0]
     assert (before < 0).any()
-    assert recording.of("1")[0].mutated == (0,)
+
+
+class WritesToInput(nn.Module):
+    def forward(self, x):
+        x.mul_(2)
+
+
+def test_a_module_that_only_writes_to_its_input_cannot_be_replaced():
+    model = nn.Sequential(nn.ReLU(inplace=True), zoo.Block())
+    model.add_module("writes", WritesToInput())
+    model.forward = lambda x: (model[0](x), model[2](x), x)[2]
+    recording = recording_of(model, torch.randn(2, 8))
+    assert recording.of("0")[0].mutated == ()
+    assert recording.of("writes")[0].mutated == (0,)
+    with pytest.raises(StubError, match="in place"):
+        Stub("writes", "WritesToInput", recording.of("writes"))
 
 
 def test_a_copy_keeps_strides_and_requires_grad():
