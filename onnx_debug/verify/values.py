@@ -1,0 +1,188 @@
+"""Every value of an exported file against the captured program that it was translated from: one session, and where a difference starts.
+
+The exporter gives a value of the file the name of its FX node. Each node is computed twice: from the program's own values, which says how
+far the two have come apart so far, and from ONNX's values, which says whether they come apart here. So what merely spreads, or is only
+made larger by a later layer, blames nobody.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import fx
+
+from onnx_debug.clues import Locator, from_fx_node, operator_name
+from onnx_debug.outcome import Clue, ClueKind
+from onnx_debug.stages.compare import compare_outputs
+from onnx_debug.verify.intermediate import OnnxValues
+
+_MEMORY = 1 << 30
+
+
+@dataclass(frozen=True)
+class ComparedValue:
+    """One value that the program and the file both have.
+
+    Attributes:
+        name: of the FX node and of the ONNX value.
+        problem: how they differ; empty when they agree.
+        max_abs_diff: between the two models, all earlier differences included.
+        own_problem, own_abs_diff: the same when the node is computed from ONNX's values: what happens here alone.
+    """
+
+    name: str
+    op: str
+    problem: str
+    max_abs_diff: float
+    own_problem: str
+    own_abs_diff: float
+
+
+@dataclass
+class ComparedValues:
+    """What a walk through the program found.
+
+    Attributes:
+        rows: in the order of execution.
+        origins: where wrong numbers start, in the same order.
+        outputs: what the program itself returns; if eager returns something else, the capture is at fault.
+        sessions: how many ONNX Runtime sessions it took.
+    """
+
+    rows: list[ComparedValue] = field(default_factory=list)
+    origins: list[Clue] = field(default_factory=list)
+    outputs: list[Any] = field(default_factory=list)
+    sessions: int = 0
+
+
+def compare_values(
+    program: torch.export.ExportedProgram,
+    path: Path,
+    leaves: Sequence[Any],
+    locator: Locator,
+    *,
+    tolerances: tuple[float | None, float | None] = (None, None),
+    memory: int = _MEMORY,
+) -> ComparedValues:
+    """Walk through the program beside the file.
+
+    Args:
+        program: the decomposed program, `onnx_program.exported_program`.
+        path: the file that was made from it, without placeholders.
+        leaves: what is passed to the model, flat, in the order of the program's inputs.
+        locator: finds the modules.
+        tolerances: absolute and relative; None: by dtype.
+        memory: bytes of ONNX values to keep at once; a model with more takes several sessions.
+
+    Raises:
+        ValueError: the leaves do not fit the program or the file.
+    """
+    walk = _Walk(program, OnnxValues(path, program.graph, leaves, memory), leaves, tolerances)
+    with torch.no_grad():
+        for node in program.graph.nodes:
+            walk.step(node)
+    for node, row in walk.wrong:
+        clue = from_fx_node(node, locator, ClueKind.VALUE)
+        if clue is not None:
+            walk.found.origins.append(_with_reason(clue, row))
+    walk.found.sessions = walk.onnx.sessions
+    return walk.found
+
+
+def _with_reason(clue: Clue, row: ComparedValue) -> Clue:
+    reason = f"gets the right inputs and returns wrong numbers ({row.own_problem})"
+    return Clue(clue.fqn, clue.kind, clue.source, clue.op, reason, clue.below)
+
+
+class _Walk:
+    """Runs the program node by node, once on its own values and once on ONNX's.
+
+    Attributes:
+        own: the program's values.
+        fed: where they can differ from `own`, the values that follow from ONNX's.
+    """
+
+    def __init__(self, program: Any, onnx: OnnxValues, leaves: Sequence[Any], tolerances: tuple[float | None, float | None]) -> None:
+        self.onnx, self.found = onnx, ComparedValues()
+        self.wrong: list[tuple[fx.Node, ComparedValue]] = []
+        self._module, self._tolerances = program.graph_module, tolerances
+        self._given = iter(_placeholder_values(program, leaves))
+        self._own: dict[fx.Node, Any] = {}
+        self._fed: dict[fx.Node, Any] = {}
+        self._last_use = {used: node for node in program.graph.nodes for used in node.all_input_nodes}
+
+    def step(self, node: fx.Node) -> None:
+        """Compute one node and forget what nothing needs any more."""
+        if node.op == "placeholder":
+            self._own[node] = next(self._given)
+        elif node.op == "get_attr":
+            self._own[node] = operator.attrgetter(str(node.target))(self._module)
+        elif node.op == "call_function":
+            self._call(node)
+        else:
+            returned: Any = fx.node.map_arg(node.args[0], self._own.__getitem__)
+            self.found.outputs = list(returned)
+        for used in node.all_input_nodes:
+            if self._last_use[used] is node:
+                self._own.pop(used, None)
+                self._fed.pop(used, None)
+
+    def _call(self, node: fx.Node) -> None:
+        own = self._own[node] = _compute(node, self._own.__getitem__)
+        from_onnx = any(used in self._fed for used in node.all_input_nodes)
+        fed = _compute(node, lambda used: self._fed.get(used, self._own[used])) if from_onnx else own
+        got = self.onnx.get(node.name) if isinstance(own, torch.Tensor) else None
+        if got is not None:
+            got = _like(got, own)
+            if not _draws_numbers(node):
+                self._compare(node, own, fed, got)
+            fed = got if got.shape == own.shape else fed
+        if fed is not own:
+            self._fed[node] = fed
+
+    def _compare(self, node: fx.Node, own: torch.Tensor, fed: torch.Tensor, got: torch.Tensor) -> None:
+        atol, rtol = self._tolerances
+        so_far, here = (compare_outputs([node.name], [_real(value)], [_real(got)], atol=atol, rtol=rtol)[0] for value in (own, fed))
+        row = ComparedValue(
+            node.name, operator_name(node.target) or "", so_far.problem, so_far.max_abs_diff, here.problem, here.max_abs_diff
+        )
+        self.found.rows.append(row)
+        if row.own_problem:
+            self.wrong.append((node, row))
+
+
+def _compute(node: fx.Node, value_of: Any) -> Any:
+    args, kwargs = fx.node.map_arg(node.args, value_of), fx.node.map_arg(node.kwargs, value_of)
+    return node.target(*args, **kwargs)  # type: ignore[operator]
+
+
+def _placeholder_values(program: Any, leaves: Sequence[Any]) -> list[Any]:
+    """Parameters, buffers, constants and inputs, in the order of the program's placeholders."""
+    specs = program.graph_signature.input_specs
+    from_user = [spec for spec in specs if spec.kind is torch.export.graph_signature.InputKind.USER_INPUT]
+    if len(from_user) != len(leaves):
+        raise ValueError(f"the program has {len(from_user)} inputs, the call passes {len(leaves)}")
+    held = {**program.constants, **program.state_dict}
+    given = iter(leaves)
+    return [next(given) if spec in from_user else held.get(spec.target) for spec in specs]
+
+
+def _draws_numbers(node: fx.Node) -> bool:
+    return torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ())
+
+
+def _like(got: torch.Tensor, own: torch.Tensor) -> torch.Tensor:
+    """ONNX's value as the program would hold it: complex numbers are pairs of reals there, sizes and truth values of another type."""
+    if own.is_complex():
+        return torch.view_as_complex(got.contiguous()).to(own.dtype) if got.shape[-1:] == (2,) else got
+    plain = got.reshape(own.shape) if got.numel() == own.numel() == 1 else got
+    return plain.to(own.dtype)
+
+
+def _real(value: torch.Tensor) -> torch.Tensor:
+    return torch.view_as_real(value.resolve_conj()) if value.is_complex() else value
