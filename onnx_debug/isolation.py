@@ -136,9 +136,11 @@ class ForkedLab:
                 if self._pulse.age > _LONGEST_SILENCE:
                     hang_up(line)
             answer, problem = line.recv()
-        except (EOFError, OSError) as error:
+        except BaseException as error:
             with uninterrupted():
-                self._server.end()
+                self._server.end()  # also after Ctrl-C: its answer would be taken for that to the next question
+            if not isinstance(error, Exception):
+                raise
             if self._closed:
                 raise SessionClosedError("this session was closed while it worked") from error
             raise _LostError(f"the process that runs the trials died ({self._server.verdict()})") from error

@@ -13,6 +13,7 @@ import threading
 import time
 import traceback
 import warnings
+import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, Pipe
@@ -25,6 +26,7 @@ PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h: orphans among the descendants beco
 _LONGEST_DEATH = 5.0  # seconds; a killed process that is still there then is stuck in the kernel and cannot be waited for
 
 _forked: set[int] = set()  # what this process forked through `fork` and did not reap yet
+_lines: weakref.WeakSet[Connection] = weakref.WeakSet()  # this process's own connections, which its forks have no business with
 
 
 @dataclass
@@ -105,7 +107,10 @@ def fork(work: Callable[[Connection], None], output: Path, *, tied: bool = True)
     if pid == 0:
         status = 1
         try:
-            ours.close()
+            for line in (ours, *_lines):
+                line.close()
+            _lines.clear()
+            _lines.add(theirs)
             _settle(parent if tied else None, output)
             work(theirs)
             status = 0
@@ -117,6 +122,7 @@ def fork(work: Callable[[Connection], None], output: Path, *, tied: bool = True)
                 sys.stderr.flush()
             os._exit(status)
     _forked.add(pid)
+    _lines.add(ours)
     theirs.close()
     return Child(pid, ours)
 

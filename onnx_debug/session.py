@@ -85,12 +85,17 @@ class Session:
         return self._finished or self._stopped
 
     def step(self) -> Step | None:
-        """Run the next trial of the search and return it; None when the search has ended."""
-        self._begin()
-        if self.finished or self._question is None:
+        """Run the next trial of the search and return it; None when the search has ended or was stopped."""
+        try:
+            self._begin()
+            if self.finished or self._question is None:
+                return None
+            step, outcome = self._answer(self._question)
+            self._advance(outcome)
+        except SessionClosedError:
+            if not self._stopped:  # by an event's receiver, or from another thread
+                raise
             return None
-        step, outcome = self._answer(self._question)
-        self._advance(outcome)
         return step
 
     def run(self) -> Diagnosis:
@@ -240,7 +245,7 @@ class Session:
         """Seconds for one trial: where the whole model hangs, its parts get less."""
         whole = self._outcomes.get(Trial(""))
         hangs = whole is not None and whole.failure is not None and whole.failure.mode is Mode.TIMEOUT
-        return max(5.0, self._timeout / _PART_OF_LIMIT) if hangs and trial.module else self._timeout
+        return min(self._timeout, max(5.0, self._timeout / _PART_OF_LIMIT)) if hangs and trial.module else self._timeout
 
     def _dynamic_conflict(self) -> bool:
         """Whether the whole model fails in its capture because a dynamic size became fixed."""

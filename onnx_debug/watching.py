@@ -143,6 +143,7 @@ class Watch:
         self._memory = mmap.mmap(-1, _SIZE)
         self.progress = _SharedProgress(self._memory)
         self._looks: list[tuple[str, ...]] = []
+        self._last: tuple[Stage | None, list[str]] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -198,6 +199,7 @@ class Watch:
 
     def _end(self, child: Child, death: Death) -> Death:
         """Let the process write its Python stack, also in the middle of native code, and kill it."""
+        self._last = self.position()  # the signal may wake it
         with contextlib.suppress(ProcessLookupError):
             os.kill(child.pid, signal.SIGUSR1)
             time.sleep(0.15)
@@ -211,6 +213,8 @@ class Watch:
 
     def position(self) -> tuple[Stage | None, list[str]]:
         """The stage and the running modules, outermost first."""
+        if self._last is not None:
+            return self._last
         size = int.from_bytes(self._memory[:4], "little")
         stage, _, stack = self._memory[4 : 4 + min(size, _SIZE - 4)].decode(errors="replace").partition("\n")
         try:

@@ -85,12 +85,12 @@ def run_eager(case: Case, index: int, progress: Progress, *, seed: int | None = 
     try:
         with recorded(recorder):
             case.model(*args, **kwargs)
-    except Exception as error:  # noqa: BLE001 - whatever the user's model raises is the answer
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever the user's model raises is the answer
         failure = _eager_failure(error, names)
     return EagerRun(recorder.recording, Outcome(failure, passed=() if failure else (Stage.EAGER,)), names)
 
 
-def _eager_failure(error: Exception, names: ModuleNames) -> Failure:
+def _eager_failure(error: BaseException, names: ModuleNames) -> Failure:
     innermost = clues.exception_chain(error)[0]
     kind = type(innermost).__name__
     found = tuple(clues.from_exception(error, clues.Locator(names)))

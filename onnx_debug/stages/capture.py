@@ -98,7 +98,7 @@ def export(
             seen.program = torch.onnx.export(
                 call.model, call.args, str(call.path), kwargs=call.kwargs or None, **{"verbose": True, **call.options}
             )
-        except Exception as error:  # noqa: BLE001 - whatever the exporter raises is the answer
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever the exporter raises is the answer
             seen.error = error
     seen.entered = bool(recorder.first.calls)
     seen.log = output.getvalue() + "".join(f"{found.category.__name__}: {found.message}\n" for found in seen.warned)
