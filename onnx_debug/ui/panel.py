@@ -103,7 +103,7 @@ class Panel(anywidget.AnyWidget):
 
     def __repr__(self) -> str:
         """One line: a widget's own would write the whole diagnosis into the notebook."""
-        return f"onnx_debug panel: {self.view.get('headline', '')}"
+        return f"onnx_debug panel of {self._diagnosis.model_class}"
 
     @property
     def diagnosis(self) -> Diagnosis:
@@ -113,11 +113,21 @@ class Panel(anywidget.AnyWidget):
     # --- what can be asked for, from Python and by the buttons
 
     def run(self) -> Diagnosis:
-        """Run the search to its end in this thread; Ctrl-C and the Stop button end it and keep what was found."""
+        """Run the search, and return when it has ended.
+
+        Ctrl-C and the Stop button let it pause after the trial under way: a kernel that is busy with this cell hears the button as Ctrl-C.
+        A second Ctrl-C ends that trial too, and the session with it.
+        """
+        done = threading.Event()
+        threading.Thread(target=self._work, args=(self._run, done), daemon=True).start()
         try:
-            self._work(self._run)
+            _wait(done)
         except KeyboardInterrupt:
-            self._end()
+            self.stop()
+            try:
+                _wait(done)
+            except KeyboardInterrupt:
+                self._end()
         return self._diagnosis
 
     def step(self) -> None:
@@ -126,8 +136,9 @@ class Panel(anywidget.AnyWidget):
 
     def stop(self) -> None:
         """Let the search pause after the trial under way."""
-        self._stop.set()
-        self._say(f"{self.progress.get('text', '')} · stopping after this trial")
+        if self._working.locked():
+            self._stop.set()
+            self._say(f"{self.progress.get('text', '')} · stopping after this trial")
 
     def alone(self, fqn: str) -> None:
         """Try a module by itself."""
@@ -153,10 +164,12 @@ class Panel(anywidget.AnyWidget):
         while not self._stop.is_set() and driver.step() is not None:
             self._show(driver.diagnosis)
 
-    def _work(self, action: Callable[[Driver], object]) -> None:
+    def _work(self, action: Callable[[Driver], object], done: threading.Event | None = None) -> None:
         """Do one thing with the session, unless something is under way; show what came of it, errors too."""
+        done = done or threading.Event()
         driver = self._driver
         if driver is None or not self._working.acquire(blocking=False):
+            done.set()
             return
         self._stop.clear()
         problem = ""
@@ -171,14 +184,13 @@ class Panel(anywidget.AnyWidget):
             self._stop.clear()
             self._working.release()
             self._say(error=problem)
+            done.set()
 
     def _end(self) -> None:
-        """After Ctrl-C: a trial was cut short, so the session's processes cannot be trusted any more."""
+        """End the session in the middle of a trial; the worker then fails, and says so."""
         if self._driver is not None:
             self._driver.stop()
-            self._show(self._driver.diagnosis)
         self.live = False
-        self._say()
 
     def _hear(self, event: Event) -> None:
         if isinstance(event, Started):
@@ -247,6 +259,12 @@ class Panel(anywidget.AnyWidget):
             netron.send(self, self._payload, self._have)
 
 
+def _wait(done: threading.Event) -> None:
+    # `Thread.join` takes a thread for dead when Ctrl-C interrupts the waiting; without a limit, not every system hears Ctrl-C.
+    while not done.wait(0.1):
+        pass
+
+
 def panel(source: Diagnosis | Driver, *, cell_name: CellName | None = None) -> Panel:
     """The panel for a diagnosis, or for a session that makes one."""
     return Panel(source, cell_name=cell_name)
@@ -258,7 +276,7 @@ def show(driver: Driver, *, cell_name: CellName | None = None) -> Panel:
     A saved notebook keeps no panel: let the diagnosis show itself below, its report wrapped by `saved`.
     """
     shown = Panel(driver, cell_name=cell_name)
-    display(shown)
+    display(shown)  # type: ignore[no-untyped-call]
     shown.run()
     return shown
 

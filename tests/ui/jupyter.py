@@ -113,6 +113,13 @@ class Notebook:
             assert output["output_type"] != "error", "\n".join(output["traceback"])
         return outputs
 
+    def write(self, index: int, text: str) -> None:
+        """Put other code into a cell."""
+        self.page.evaluate(
+            "([index, text]) => window.jupyterapp.shell.currentWidget.content.model.cells.get(index).sharedModel.setSource(text)",
+            [index, text],
+        )
+
     def value(self, index: int) -> str:
         """What the cell's last expression shows as text."""
         return str(self.run(index)[-1]["data"]["text/plain"])

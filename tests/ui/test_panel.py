@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import threading
 import time
 from typing import Any
@@ -75,6 +76,21 @@ def test_stop_pauses_and_run_goes_on() -> None:
     assert len(shown.steps) == 6
 
 
+def test_ctrl_c_pauses_too_and_leaves_the_session_usable() -> None:
+    shown = panel(FakeSession(pause=0.2))
+    threading.Timer(0.3, _thread.interrupt_main).start()
+    shown.run()
+    assert 1 <= len(shown.steps) < 6
+    assert shown.live
+    shown.run()
+    assert len(shown.steps) == 6
+
+
+def test_stopping_when_nothing_runs_says_nothing(shown: Panel) -> None:
+    shown.stop()
+    assert shown.progress["text"] == ""
+
+
 def test_only_one_thing_at_a_time() -> None:
     shown = panel(FakeSession(pause=0.3))
     worker = threading.Thread(target=shown.step)
@@ -142,7 +158,7 @@ def test_a_finished_diagnosis_has_no_buttons() -> None:
 
 def test_the_text_form_is_one_line(shown: Panel) -> None:
     shown.run()
-    assert repr(shown) == "onnx_debug panel: Export stops at translate: 2 of 33 modules block it."
+    assert repr(shown) == "onnx_debug panel of Net"
 
 
 def test_a_real_session_drives_it_too() -> None:

@@ -170,7 +170,7 @@ export function panel(host, { act = null, select: onSelect = () => {} } = {}) {
 
     // Room for both: the graph stands beside whatever else is shown.
     let drawn = false;
-    const fit = () => pages.pin(drawn && root.clientWidth >= WIDE ? 'graph' : null);
+    const fit = () => pages.pin((drawn || data.live) && root.clientWidth >= WIDE ? 'graph' : null);
     const resized = new ResizeObserver(fit);
     resized.observe(root);
     const clock = setInterval(() => data.progress.running && drawStatus(), 500);
@@ -197,6 +197,9 @@ export function panel(host, { act = null, select: onSelect = () => {} } = {}) {
             }
             if (change.view || change.progress) {
                 drawHead();
+            }
+            if ('live' in change) {
+                fit();
             }
             if (!chosenByUser && (change.rows || change.view) && data.rows.length) {
                 choose(data.view.culprits.length ? data.view.culprits[0].fqn : '', false);
