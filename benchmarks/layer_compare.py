@@ -79,6 +79,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true")
     arguments = parser.parse_args()
+    torch.set_num_threads(1)  # as in a trial's process
     with tempfile.TemporaryDirectory() as folder:
         transformer(Path(folder), quick=arguments.quick)
         planted(Path(folder))

@@ -82,6 +82,7 @@ def test_numbers_and_none_are_fed_as_the_graph_expects(tmp_path):
         (torch.ones(2, 1), torch.ones(1, 2), "shape [2, 1] in eager"),
         (torch.ones(2), torch.ones(2, dtype=torch.float64), "float32 in eager, float64 in ONNX"),
         (torch.tensor([True, False]), torch.tensor([True, True]), "max difference"),
+        (torch.tensor([2**60]), torch.tensor([2**60 + 1]), "1 of 1"),
         (torch.zeros(0, 3), torch.zeros(0, 3), ""),
     ],
 )
