@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
-import copy
-import random
-import shutil
-import tempfile
-import warnings
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-from torch import nn
-
-from onnx_debug import clues
+from onnx_debug import clues, directories
 from onnx_debug.case import Case
 from onnx_debug.outcome import Clue, Outcome, Trial
 from onnx_debug.packing import PackingError, pack, unpack
 from onnx_debug.recording import ModuleNames
 from onnx_debug.target import Bench, Progress
 from onnx_debug.trial import run_trial
+from onnx_debug.untouched import untouched
 from onnx_debug.workshop import Board, EagerReport, EagerRun, describe, first_wrong_module, random_modules, reread_request, run_eager
 
 
@@ -32,7 +22,7 @@ class InProcessLab:
 
     def __init__(self, case: Case, *, memory_limit: int | None = None) -> None:
         del memory_limit  # a limit would be the user's process's own
-        self.directory = Path(tempfile.mkdtemp(prefix="onnx_debug_"))
+        self.directory = directories.make()
         self._case, self._names = case, ModuleNames(case.model)
         self._board = Board()
         self._runs: dict[int, EagerRun] = {}
@@ -82,7 +72,7 @@ class InProcessLab:
         """Forget the recordings."""
         self._runs.clear()
         if not keep_files:
-            shutil.rmtree(self.directory, ignore_errors=True)
+            directories.remove(self.directory)
 
     def _run(self, index: int) -> EagerRun:
         if index not in self._runs:
@@ -106,53 +96,3 @@ def _copied(value: Any) -> Any:
     except PackingError:
         return value
     return unpack(packed.template, [leaf.detach().clone().requires_grad_(leaf.requires_grad) for leaf in packed.leaves])
-
-
-@contextlib.contextmanager
-def untouched(model: nn.Module) -> Iterator[None]:
-    """Put the model and the global state back as they were: attributes, hooks, values, random numbers, default dtype, warnings."""
-    modules = [(module, _copy_of_state(module)) for module in model.modules()]
-    tensors = [(tensor, tensor.detach().clone()) for tensor in _tensors(model)]
-    states = (torch.get_rng_state(), random.getstate(), np.random.get_state())
-    default = torch.get_default_dtype()
-    with warnings.catch_warnings():
-        try:
-            yield
-        finally:
-            for module, state in modules:
-                _restore(module, state)
-            with torch.no_grad():
-                for tensor, value in tensors:
-                    if not torch.equal(tensor, value):  # batch norm writes to its statistics without counting a new version
-                        tensor.data.copy_(value)
-            torch.set_default_dtype(default)
-            torch.set_rng_state(states[0])
-            random.setstate(states[1])
-            np.random.set_state(states[2])
-
-
-def _copy_of_state(module: nn.Module) -> dict[str, tuple[Any, Any]]:
-    """Each attribute with a shallow copy of its content, so that the container itself is put back as well."""
-    return {name: (held, copy.copy(held) if isinstance(held, dict | list | set) else None) for name, held in module.__dict__.items()}
-
-
-def _restore(module: nn.Module, state: dict[str, tuple[Any, Any]]) -> None:
-    for name in [name for name in module.__dict__ if name not in state]:
-        del module.__dict__[name]
-    for name, (held, content) in state.items():
-        if isinstance(held, dict):
-            held.clear()
-            held.update(content)
-        elif isinstance(held, list):
-            held[:] = content
-        elif isinstance(held, set):
-            held.clear()
-            held.update(content)
-        module.__dict__[name] = held
-
-
-def _tensors(model: nn.Module) -> Iterator[torch.Tensor]:
-    yield from model.parameters()
-    yield from model.buffers()
-    for module in model.modules():
-        yield from (held for held in vars(module).values() if isinstance(held, torch.Tensor))

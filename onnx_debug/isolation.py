@@ -27,7 +27,7 @@ from typing import Any
 
 import torch
 
-from onnx_debug import clues, memory, torch_internals, watching
+from onnx_debug import clues, directories, memory, torch_internals, watching
 from onnx_debug.case import Case
 from onnx_debug.errors import IsolationError, SessionClosedError
 from onnx_debug.outcome import Clue, Failure, Mode, Outcome, Stage, Trial, signature
@@ -60,7 +60,7 @@ class ForkedLab:
         self._case, self._memory_limit = case, memory.free() if memory_limit is None else memory_limit
         self._board, self._pulse, self._closed = Board(), watching.Pulse(), False
         with uninterrupted():
-            self.directory = Path(tempfile.mkdtemp(prefix="onnx_debug_"))
+            self.directory = directories.make()
             self._server = self._fork()
 
     def _fork(self) -> Child:
@@ -115,7 +115,7 @@ class ForkedLab:
         with uninterrupted():
             self._server.end()
         if not keep_files:
-            shutil.rmtree(self.directory, ignore_errors=True)
+            directories.remove(self.directory)
 
     def _ask(self, *question: Any) -> Any:
         if self._closed:

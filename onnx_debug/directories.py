@@ -1,0 +1,64 @@
+"""Private temporary directories, locked as long as their process lives: so what a killed process left is known, and removed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+if sys.platform != "win32":
+    import fcntl
+
+_PREFIX = "onnx_debug_"
+_LOCK = "in_use"
+_YOUNGEST = 60.0  # seconds; a directory that is being made has no lock yet
+
+_locks: dict[str, int] = {}
+
+
+def make() -> Path:
+    """A new directory, for this user only (0700)."""
+    _remove_abandoned()
+    directory = Path(tempfile.mkdtemp(prefix=_PREFIX))
+    with contextlib.suppress(OSError):
+        _locks[str(directory)] = _lock(directory)
+    return directory
+
+
+def remove(directory: Path) -> None:
+    """Remove a directory that `make` made."""
+    shutil.rmtree(directory, ignore_errors=True)
+    if (lock := _locks.pop(str(directory), None)) is not None:
+        os.close(lock)
+
+
+def _lock(directory: Path) -> int:
+    """The descriptor of the lock.
+
+    Raises:
+        OSError: another process has it.
+    """
+    lock = os.open(directory / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        if sys.platform != "win32":
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(lock)
+        raise
+    return lock
+
+
+def _remove_abandoned() -> None:
+    if sys.platform == "win32":
+        return
+    for directory in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        with contextlib.suppress(OSError):
+            found = (directory / _LOCK).stat()
+            if found.st_uid == os.getuid() and time.time() - found.st_mtime > _YOUNGEST:
+                lock = _lock(directory)
+                shutil.rmtree(directory, ignore_errors=True)
+                os.close(lock)
