@@ -13,6 +13,7 @@ OPTIONS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
     (("--no-isolation",), {"action": "store_true", "help": "Run trials in this process; a crash then takes it down."}),
     (("--no-fixes",), {"action": "store_true", "help": "Find the culprits only; do not try fixes."}),
     (("--log",), {"action": "store_true", "help": "Print the exporter's full verbose log."}),
+    (("--static",), {"action": "store_true", "help": "Show the report only, without the live panel."}),
     (("-q", "--quiet"), {"action": "store_true", "help": "Show no progress."}),
 )
 

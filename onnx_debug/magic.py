@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
+import weakref
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
 from IPython.core.error import UsageError
@@ -20,7 +22,10 @@ from onnx_debug.errors import CaseError
 from onnx_debug.interception import ExportFailedError, Interception, failed_call
 from onnx_debug.progress import Progress, terminal_writer
 from onnx_debug.renderers import html, text
+from onnx_debug.renderers.words import CellName
 
+# By the id of a diagnosis that a panel shows: how to wrap its report, which is then for readers of the saved notebook.
+_BESIDE_PANEL: dict[int, Callable[[str], str]] = {}
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 _NO_CASE = "nothing to export: the cell neither calls torch.onnx.export(...) nor ends with `model, args` or `model, args, kwargs`"
 _NO_CALL = "the last error did not pass through torch.onnx.export; run the cell that fails first, then %onnx_postmortem"
@@ -92,19 +97,33 @@ class OnnxDebugMagics(Magics):
             raise UsageError(f"line {line} of the cell: {error}") from None
 
     def _diagnose(self, options: argparse.Namespace, **arguments: Any) -> Diagnosis:
-        from onnx_debug.session import diagnose
-
+        keywords = {**arguments, **to_keywords(options)}
+        live = hasattr(self.shell, "kernel") and not (options.static or options.quiet)
         try:
-            with Progress(_discard if options.quiet else self._writer()) as progress:
-                diagnosis = diagnose(on_event=progress, **{**arguments, **to_keywords(options)})
+            diagnosis = self._in_panel(keywords) if live else self._in_line(keywords, quiet=options.quiet)
         except CaseError as error:
             raise UsageError(str(error)) from None
         if options.log:
             print(diagnosis.log)  # noqa: T201 - what was asked for
         return diagnosis
 
-    def _writer(self) -> Callable[[str], None]:
-        return _notebook_writer() if hasattr(self.shell, "kernel") else terminal_writer()
+    def _in_line(self, keywords: dict[str, Any], *, quiet: bool) -> Diagnosis:
+        """Search with one line of progress."""
+        from onnx_debug.session import diagnose
+
+        writer = _discard if quiet else _notebook_writer() if hasattr(self.shell, "kernel") else terminal_writer()
+        with Progress(writer) as progress:
+            return diagnose(on_event=progress, **keywords)
+
+    def _in_panel(self, keywords: dict[str, Any]) -> Diagnosis:
+        """Search in a live panel, which stays as an instrument to explore the model."""
+        from onnx_debug.session import Session
+        from onnx_debug.ui.panel import saved, show
+
+        shown = show(Session(**keywords), cell_name=cell_namer(self.shell))
+        _BESIDE_PANEL[id(shown.diagnosis)] = partial(saved, shown=shown)
+        weakref.finalize(shown.diagnosis, _BESIDE_PANEL.pop, id(shown.diagnosis), None)
+        return shown.diagnosis
 
 
 def _case(value: Any) -> dict[str, Any]:
@@ -132,16 +151,26 @@ def _notebook_writer() -> Callable[[str], None]:
     return write
 
 
-def register(shell: InteractiveShell) -> None:
-    """Add the magics to this shell, and teach it to show a `Diagnosis`."""
-    shell.register_magics(OnnxDebugMagics)
+def cell_namer(shell: InteractiveShell) -> CellName:
+    """What the user calls a file that is a notebook cell ("Cell In[5]")."""
 
     def cell_name(file: str) -> str | None:
         known = shell.compile.format_code_name(file)
         return " ".join(known) if known else None
 
+    return cell_name
+
+
+def register(shell: InteractiveShell) -> None:
+    """Add the magics to this shell, and teach it to show a `Diagnosis`."""
+    shell.register_magics(OnnxDebugMagics)
+
+    cell_name = cell_namer(shell)
+
     def bundle(d: Diagnosis, **_: Any) -> dict[str, str]:
-        return {"text/plain": text.render(d, cell_name), "text/html": html.fragment(d, cell_name=cell_name)}
+        report = html.fragment(d, cell_name=cell_name)
+        wrap = _BESIDE_PANEL.get(id(d), str)
+        return {"text/plain": text.render(d, cell_name), "text/html": wrap(report)}
 
     assert shell.display_formatter
     shell.display_formatter.mimebundle_formatter.for_type(Diagnosis, bundle)
