@@ -12,7 +12,6 @@ All state that must survive a reload of the page is in traits. Graph and log go 
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import threading
 import time
@@ -24,13 +23,13 @@ import anywidget
 import traitlets
 from IPython.display import display
 
-from onnx_debug import graphs
 from onnx_debug.diagnosis import Diagnosis, Step
 from onnx_debug.events import CulpritFound, Event, Started, TrialStarted
 from onnx_debug.renderers.words import CellName, module_name
 from onnx_debug.ui import assets, netron
+from onnx_debug.ui.drawing import drawing
 from onnx_debug.ui.tree import children_of, rows, states
-from onnx_debug.ui.view import errors_of, heat, steps, view
+from onnx_debug.ui.view import steps, view
 
 logger = logging.getLogger(__name__)
 SCRIPTS = ("dom", "graph", "nodelist", "tree", "layer", "lists", "tabs", "graphtab", "panel", "panel_widget")
@@ -251,7 +250,7 @@ class Panel(anywidget.AnyWidget):
 
     def _draw(self, focus: str | None) -> None:
         """Pack the graph, around `focus` if it is large, and send it to the views that are there."""
-        self._payload = graph_payload(self._diagnosis, focus)
+        self._payload = drawing(self._diagnosis, focus)
         self._send_graph()
 
     def _send_graph(self) -> None:
@@ -279,23 +278,6 @@ def show(driver: Driver, *, cell_name: CellName | None = None) -> Panel:
     display(shown)  # type: ignore[no-untyped-call]
     shown.run()
     return shown
-
-
-def graph_payload(d: Diagnosis, focus: str | None = None) -> netron.Payload | None:
-    """The diagnosis' graph, packed for the browser; None when there is none or its file has gone."""
-    if d.onnx_path is None:
-        return None
-    names = {name: module.fqn for module in d.modules for name in (module.fqn, *module.aliases)}
-    try:
-        graph = graphs.load(d.onnx_path, modules=names, focus=focus)
-    except Exception:  # any broken file: the rest of the panel does not depend on it
-        logger.exception("Could not read the graph %s", d.onnx_path)
-        return None
-    # The exporter may know a shared module by another of its names.
-    nodes = tuple(dataclasses.replace(node, fqn=names.get(node.fqn, node.fqn) if node.fqn else node.fqn) for node in graph.nodes)
-    packed = netron.payload(dataclasses.replace(graph, nodes=nodes), d.model_class)
-    packed.facts["heat"] = heat(graph, errors_of(d.comparisons))
-    return packed
 
 
 def saved(report_html: str, shown: Panel) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from onnx_debug.diagnosis import Diagnosis
 from onnx_debug.renderers.words import CellName
 from onnx_debug.ui import assets
-from onnx_debug.ui.panel import SCRIPTS, STYLES, graph_payload
+from onnx_debug.ui.drawing import drawing
+from onnx_debug.ui.panel import SCRIPTS, STYLES
 from onnx_debug.ui.tree import rows, states
 from onnx_debug.ui.view import steps, view
 
@@ -18,7 +19,7 @@ def page(d: Diagnosis, report_html: str = "", *, cell_name: CellName | None = No
         report_html: the report for readers whose browser runs no scripts, and for printing.
         cell_name: what to call a file that is a notebook cell.
     """
-    packed = graph_payload(d, d.culprits[0].fqn if d.culprits else None)
+    packed = drawing(d, d.culprits[0].fqn if d.culprits else None)
     data = {
         "panel": {
             "rows": rows(d.modules),

@@ -6,13 +6,11 @@ The sentences are those of the reports (`renderers.words`), so that text, report
 from __future__ import annotations
 
 import ast
-import math
 import textwrap
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from onnx_debug.diagnosis import Answer, Culprit, Diagnosis, ProofKind, Step, TensorInfo
-from onnx_debug.graphs import Graph
 from onnx_debug.outcome import Comparison, Failure, Mode, Source
 from onnx_debug.renderers import words
 from onnx_debug.renderers.reasons import first_line, why
@@ -20,7 +18,6 @@ from onnx_debug.renderers.source import ReadLines, excerpt, read_lines
 
 _LONGEST_CLASS = 160  # lines; of a longer class only the method is shown
 _LONGEST_ERROR = 20_000  # characters
-_HEAT = ("#fdd49e", "#fdae6b", "#f16913", "#d94801", "#8c2d04")  # pale to dark, from 1e-6 to 1e-2 and more
 
 
 def view(d: Diagnosis, *, read: ReadLines = read_lines, cell_name: words.CellName | None = None) -> dict[str, Any]:
@@ -105,28 +102,6 @@ def class_source(source: Source, read: ReadLines = read_lines) -> list[tuple[int
     first, last = around
     block = textwrap.dedent("".join(lines[first - 1 : last])).splitlines()
     return [(number, text, number == source.line) for number, text in enumerate(block, first)]
-
-
-def heat(graph: Graph, errors: Mapping[str, float]) -> dict[str, str]:
-    """Node name to colour, for the nodes that make a value known to differ; `errors` is value name to largest difference."""
-    worst = {node.name: max((errors[value] for value in node.outputs if value in errors), default=0.0) for node in graph.nodes}
-    return {name: _colour(error) for name, error in worst.items() if error > 0 or math.isnan(error)}
-
-
-def errors_of(comparisons: Iterable[Comparison]) -> dict[str, float]:
-    """The largest difference of each output that differs, over all inputs; infinite when shape, dtype or NaN pattern differ."""
-    found: dict[str, float] = {}
-    for row in comparisons:
-        if row.problem:
-            error = row.max_abs_diff if row.mismatched and math.isfinite(row.max_abs_diff) else math.inf
-            found[row.output] = max(found.get(row.output, 0.0), error)
-    return found
-
-
-def _colour(error: float) -> str:
-    if not math.isfinite(error):
-        return _HEAT[-1]
-    return _HEAT[max(0, min(len(_HEAT) - 1, int(math.log10(error) + 7) - 1))]
 
 
 def _culprit(culprit: Culprit, model_class: str, read: ReadLines, cell_name: words.CellName | None) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import pytest
 from onnx_debug import graphs
 from onnx_debug.diagnosis import Answer, Diagnosis, Step
 from onnx_debug.outcome import Comparison, Mode, Source, Stage
-from onnx_debug.ui import view
+from onnx_debug.ui import drawing, view
 from tests import samples
 from tests.ui.fake_session import graph
 
@@ -86,14 +86,14 @@ def test_steps_read_as_sentences() -> None:
 
 def test_heat_grows_with_the_difference(tmp_path: Path) -> None:
     shown = graphs.load(graph(tmp_path / "m.onnx", 4))
-    colours = view.heat(shown, {"v1": 1e-6, "v2": 1e-3, "v3": math.inf, "v4": 0.0})
+    colours = drawing.heat(shown, {"v1": 1e-6, "v2": 1e-3, "v3": math.inf, "v4": 0.0})
     assert list(colours) == ["n0", "n1", "n2"]
     assert len(set(colours.values())) == 3
 
 
 def test_only_outputs_that_differ_are_hot() -> None:
     rows = (Comparison(0, "y", "values differ", 1e-2, 1e-2, 3, 9), Comparison(0, "z", "", 1e-7), Comparison(1, "n", "NaN", math.nan))
-    assert view.errors_of(rows) == {"y": 1e-2, "n": math.inf}
+    assert drawing.errors_of(rows) == {"y": 1e-2, "n": math.inf}
 
 
 def test_a_very_long_error_keeps_its_end() -> None:

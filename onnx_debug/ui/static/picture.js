@@ -32,8 +32,15 @@ function paint(marks) {
         if (element) {
             element.classList.add('od-mark');
             element.style.setProperty('--od-mark', colour);
+            element.style.setProperty('--od-mark-text', isPale(colour) ? '#1f2328' : '#fff');
         }
     }
+}
+
+/** True for a `#rrggbb` on which white text is hard to read. */
+function isPale(colour) {
+    const [red, green, blue] = [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16));
+    return 0.299 * red + 0.587 * green + 0.114 * blue > 150;
 }
 
 function select(view, names) {
