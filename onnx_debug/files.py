@@ -67,7 +67,8 @@ def _external_data(source: Path) -> list[str]:
     """The files beside a model that hold its weights, as the model names them."""
     model = onnx.load(source, load_external_data=False)
     found = {entry.value: None for tensor in model.graph.initializer for entry in tensor.external_data if entry.key == "location"}
-    return [name for name in found if (source.parent / name).is_file()]
+    usual = f"{source.name}.data"  # written also when no weight is large enough to go there
+    return [name for name in dict.fromkeys([*found, usual]) if (source.parent / name).is_file()]
 
 
 def _write_aside(source: Path, target: Path) -> Path:

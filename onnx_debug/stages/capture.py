@@ -95,8 +95,9 @@ def export(
         watching.enter_context(_watched_exporter(seen, recorder, reach, started) if dynamo else _watched_trace(recorder, reach, started))
         reach(Stage.OPTIONS if dynamo else Stage.CAPTURE)
         try:
+            # The log of the dynamo exporter is worth reading; the legacy one would write Python's stack into every node of the file.
             seen.program = torch.onnx.export(
-                call.model, call.args, str(call.path), kwargs=call.kwargs or None, **{"verbose": True, **call.options}
+                call.model, call.args, str(call.path), kwargs=call.kwargs or None, **{"verbose": dynamo, **call.options}
             )
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever the exporter raises is the answer
             seen.error = error
