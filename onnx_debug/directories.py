@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import sys
@@ -13,17 +14,28 @@ from pathlib import Path
 if sys.platform != "win32":
     import fcntl
 
+from onnx_debug.errors import NoSpaceError
+from onnx_debug.outcome import Failure
+
 _PREFIX = "onnx_debug_"
 _LOCK = "in_use"
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _YOUNGEST = 60.0  # seconds; a directory that is being made has no lock yet
 
 _locks: dict[str, int] = {}
 
 
 def make() -> Path:
-    """A new directory, for this user only (0700)."""
+    """A new directory, for this user only (0700).
+
+    Raises:
+        NoSpaceError: the disk is full.
+    """
     _remove_abandoned()
-    directory = Path(tempfile.mkdtemp(prefix=_PREFIX))
+    try:
+        directory = Path(tempfile.mkdtemp(prefix=_PREFIX))
+    except OSError as error:
+        raise NoSpaceError(_no_space()) from error
     with contextlib.suppress(OSError):
         _locks[str(directory)] = _lock(directory)
     return directory
@@ -34,6 +46,20 @@ def remove(directory: Path) -> None:
     shutil.rmtree(directory, ignore_errors=True)
     if (lock := _locks.pop(str(directory), None)) is not None:
         os.close(lock)
+
+
+def require_space(failure: Failure | None) -> None:
+    """Tell a full disk apart from a fault of the model.
+
+    Raises:
+        NoSpaceError: the trial failed because it could not write its files.
+    """
+    if failure is not None and failure.message.startswith(tuple(f"[Errno {number}]" for number in _FULL)):
+        raise NoSpaceError(_no_space())
+
+
+def _no_space() -> str:
+    return f"No space is left for temporary files in {tempfile.gettempdir()}: free some, or set TMPDIR to another place and restart."
 
 
 def _lock(directory: Path) -> int:

@@ -13,5 +13,9 @@ class SessionClosedError(OnnxDebugError, RuntimeError):
     """A `Session` was used after it was closed or stopped."""
 
 
+class NoSpaceError(OnnxDebugError, RuntimeError):
+    """The disk with the temporary files is full, so no trial can write its model."""
+
+
 class IsolationError(OnnxDebugError, RuntimeError):
     """The fork server died or cannot be started, so no further trial can be run."""

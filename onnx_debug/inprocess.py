@@ -44,6 +44,7 @@ class InProcessLab:
         with untouched(self._case.model):
             bench = Bench(_with_copied_inputs(case or self._case), self._names, recordings, self._board.traced, directory, require_dynamic)
             answer = run_trial(bench, trial)
+        directories.require_space(answer.outcome.failure)
         if not trial.module:
             self._board.merge(trial, answer.traced)
         return answer.outcome

@@ -84,6 +84,7 @@ class ForkedLab:
             outcome, traced = self._ask("trial", trial, timeout, require_dynamic)
         except _LostError as error:
             return Outcome(_lost(Stage.CAPTURE, error))
+        directories.require_space(outcome.failure)
         self._board.merge(trial, traced)  # for the next fork server
         found: Outcome = outcome
         return found

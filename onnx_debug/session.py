@@ -13,7 +13,7 @@ import torch
 from onnx_debug import report
 from onnx_debug.case import make_case
 from onnx_debug.diagnosis import Culprit, Diagnosis, Fix, Step
-from onnx_debug.errors import IsolationError, SessionClosedError
+from onnx_debug.errors import IsolationError, NoSpaceError, SessionClosedError
 from onnx_debug.events import CulpritFound, Event, Started, TrialFinished, TrialStarted
 from onnx_debug.files import deliver, keep_while_used
 from onnx_debug.findings import Question
@@ -95,6 +95,10 @@ class Session:
         except SessionClosedError:
             if not self._stopped:  # by an event's receiver, or from another thread
                 raise
+            return None
+        except NoSpaceError as error:
+            self._notes.append(str(error))
+            self.stop()
             return None
         return step
 
