@@ -89,6 +89,7 @@ class Panel(anywidget.AnyWidget):
         self._cell_name = cell_name
         self._working = threading.Lock()
         self._stop = threading.Event()
+        self._problem: Exception | None = None
         self._payload: netron.Payload | None = None
         self._drawn: str | None = None  # the file of the graph shown
         self._have = ""
@@ -115,8 +116,9 @@ class Panel(anywidget.AnyWidget):
         """Run the search, and return when it has ended.
 
         Ctrl-C and the Stop button let it pause after the trial under way: a kernel that is busy with this cell hears the button as Ctrl-C.
-        A second Ctrl-C ends that trial too, and the session with it.
+        A second Ctrl-C ends that trial too, and the session with it. What goes wrong is shown, and raised here as well.
         """
+        self._problem = None
         done = threading.Event()
         threading.Thread(target=self._work, args=(self._run, done), daemon=True).start()
         try:
@@ -127,6 +129,9 @@ class Panel(anywidget.AnyWidget):
                 _wait(done)
             except KeyboardInterrupt:
                 self._end()
+                return self._diagnosis
+        if self._problem is not None:
+            raise self._problem
         return self._diagnosis
 
     def step(self) -> None:
@@ -179,6 +184,7 @@ class Panel(anywidget.AnyWidget):
         except Exception as error:  # the panel must say what happened, whatever it was
             logger.exception("The panel could not do what was asked for")
             problem = f"{type(error).__name__}: {error}"
+            self._problem = error
         finally:
             self._stop.clear()
             self._working.release()

@@ -37,6 +37,15 @@ class Shift(torch.nn.Module):
 model = torch.nn.Sequential(torch.nn.Linear(4, 4), Shift(), torch.nn.Linear(4, 4)).eval()
 cell_name = lambda file: " ".join(get_ipython().compile.format_code_name(file) or ()) or None
 real = show(Session(model, (torch.randn(4, 4),)), cell_name=cell_name)"""
+MAGIC = """%%onnx_export
+import torch
+
+class Shift(torch.nn.Module):
+    def forward(self, x):
+        return x + torch.linalg.qr(x)[0].sum()
+
+model = torch.nn.Sequential(torch.nn.Linear(4, 4), Shift(), torch.nn.Linear(4, 4)).eval()
+torch.onnx.export(model, (torch.randn(4, 4),), dynamo=True)"""
 MARKED = '[id="node-name-{}"]'
 
 
@@ -276,6 +285,19 @@ def test_a_real_session_finds_the_line_in_the_cell(lab: Server, context: Any, sc
     panel.get_by_role("button", name="Try alone").click()
     panel.get_by_text(f"{trials + 1} trials").wait_for()
     opened.page.screenshot(path=screenshots / "lab_real.png")
+    assert opened.errors == []
+    opened.page.close()
+
+
+def test_the_magic_shows_the_panel_and_hides_the_report(lab: Server, context: Any, screenshots: Path) -> None:
+    opened = Notebook(lab, context, "magic.ipynb", "%load_ext onnx_debug", MAGIC)
+    opened.run(0)
+    opened.run(1)
+    opened.panel().scroll_into_view_if_needed()
+    assert "torch.linalg.qr(x)[0].sum()" in opened.panel().locator("mark.od-line").inner_text()
+    assert not opened.page.locator(".onnx-debug-saved").is_visible()
+    opened.panel().locator("iframe.od-netron[data-status=ok]").wait_for(state="attached")
+    opened.page.screenshot(path=screenshots / "lab_magic.png")
     assert opened.errors == []
     opened.page.close()
 

@@ -126,6 +126,16 @@ def test_problems_are_shown_not_raised(shown: Panel, monkeypatch: pytest.MonkeyP
     assert not shown.progress["running"]
 
 
+def test_run_raises_what_goes_wrong(shown: Panel, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr(shown._driver, "step", fail)
+    with pytest.raises(OSError, match="no space left"):
+        shown.run()
+    assert "no space left" in shown.progress["error"]
+
+
 def test_a_leaf_cannot_be_split(shown: Panel) -> None:
     shown.step()
     shown.split("blocks.1.mlp")
