@@ -15,6 +15,7 @@ import gc
 import io
 import os
 import shutil
+import signal
 import tempfile
 import time
 import traceback
@@ -31,7 +32,7 @@ from onnx_debug import clues, directories, memory, torch_internals, watching
 from onnx_debug.case import Case
 from onnx_debug.errors import IsolationError, SessionClosedError
 from onnx_debug.outcome import Clue, Failure, Mode, Outcome, Stage, Trial, signature
-from onnx_debug.processes import Child, adopt_orphans, end_orphans, fork, hang_up, uninterrupted
+from onnx_debug.processes import Child, adopt_orphans, end_children, end_orphans, fork, hang_up, uninterrupted
 from onnx_debug.recorders import Described, Recorders
 from onnx_debug.recording import ModuleNames, Recording
 from onnx_debug.target import Bench
@@ -165,21 +166,33 @@ def _serve(case: Case, directory: Path, memory_limit: int | None, board: Board, 
     adopt_orphans()
     line = watching.Line(connection, pulse)
     server = _Server(case, directory, memory_limit, board, line)
+    signal.signal(signal.SIGTERM, _leave)
     try:
-        with contextlib.suppress(watching.GoneError):
-            while True:
-                name, *arguments = line.question()
-                try:
-                    line.answer(getattr(server, name)(*arguments))
-                except watching.GoneError:
-                    raise
-                except Exception:  # noqa: BLE001 - our own mistake: the user's side shows it
-                    line.answer(None, traceback.format_exc())
+        with contextlib.suppress(watching.GoneError, SystemExit):
+            _answer_questions(server, line)
     finally:
-        server.recorders.end()
-        end_orphans()
+        end_children()
     if line.cut:
         shutil.rmtree(directory, ignore_errors=True)  # the user's process was killed: nobody else cleans up
+
+
+def _leave(*_: object) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise SystemExit
+
+
+def _answer_questions(server: _Server, line: watching.Line) -> None:
+    try:
+        while True:
+            name, *arguments = line.question()
+            try:
+                line.answer(getattr(server, name)(*arguments))
+            except watching.GoneError:
+                raise
+            except Exception:  # noqa: BLE001 - our own mistake: the user's side shows it
+                line.answer(None, traceback.format_exc())
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # nothing may disturb the end
 
 
 class _Server:

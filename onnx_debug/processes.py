@@ -60,8 +60,13 @@ class Child:
         self.connection.close()
 
     def end(self, patience: float = 0.5) -> None:
-        """Hang up, give the process `patience` seconds to leave by itself, then kill it."""
+        """Hang up, give the process `patience` seconds to leave by itself, then kill it.
+
+        One that leaves by itself also buries its children; those of a killed one may stay as zombies, where nobody reaps orphans.
+        """
         hang_up(self.connection)
+        if self.poll() is None:
+            os.kill(self.pid, signal.SIGTERM)
         limit = time.monotonic() + patience
         while self.poll() is None and time.monotonic() < limit:
             time.sleep(0.005)
@@ -150,11 +155,25 @@ def adopt_orphans() -> None:
 
 def end_orphans() -> None:
     """Kill what descendants of this process left behind. Only for a process that has no children but those that it got by `fork`."""
-    for pid, parent in _parents().items():
-        if parent == os.getpid() and pid not in _forked:
-            _kill_tree(pid)
-            with contextlib.suppress(ChildProcessError):
-                os.waitpid(pid, 0)
+    for pid in _children() - _forked:
+        _bury(pid)
+
+
+def end_children() -> None:
+    """Kill everything below this process. Only for a process that has no children but those that it got by `fork`."""
+    for pid in _children() | _forked:
+        _bury(pid)
+    _forked.clear()
+
+
+def _children() -> set[int]:
+    return {pid for pid, parent in _parents().items() if parent == os.getpid()}
+
+
+def _bury(pid: int) -> None:
+    _kill_tree(pid)
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(pid, 0)
 
 
 def descendants(pid: int) -> list[int]:

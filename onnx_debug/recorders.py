@@ -96,11 +96,6 @@ class Recorders:
             digests.append(answer if isinstance(answer, list) else [])
         return tuple(random_modules(*digests)) if all(digests) else ()
 
-    def end(self) -> None:
-        """End all processes."""
-        for child in self._children.values():
-            child.kill()
-
     def _ask(self, index: int, timeout: float, *question: Any) -> Any:
         """An answer, or None: eager rejects these inputs, or the recorder died over the question."""
         if index not in self._children:
@@ -123,7 +118,7 @@ class Recorders:
             child.kill()
             raise
         except Exception:  # noqa: BLE001 - it died, or what it sent cannot be read
-            child.kill()
+            pass
         child.kill()  # a late answer would be taken for the next one
         return None
 

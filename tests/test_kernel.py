@@ -1,0 +1,186 @@
+"""A real Jupyter kernel: nothing of a trial is heard in the notebook, and the kernel survives, is interrupted and ends cleanly."""
+
+from __future__ import annotations
+
+import textwrap
+import time
+
+import psutil
+import pytest
+from jupyter_client.manager import start_new_kernel
+
+SETUP = """
+    import asyncio, atexit, logging, os, sys, tempfile, threading, time, warnings
+    warnings.simplefilter("ignore")
+    tempfile.tempdir = {directory!r}
+    atexit.register(lambda: open({directory!r} + "/exits", "a").write(str(os.getpid()) + "\\n"))
+    import torch
+    from torch import nn
+    import onnx_debug
+    from IPython.display import clear_output, display, HTML
+    LEGACY = dict(dynamo=False, opset_version=17)
+    X = torch.ones(2, 4)
+    model = nn.Linear(4, 4).eval()
+    logging.getLogger("user").addHandler(logging.StreamHandler(sys.stdout))
+    held = sys.stdout
+
+    class Hangs(nn.Module):
+        def forward(self, x):
+            while torch.jit.is_tracing():
+                pass
+            return x
+
+    class HangsInEager(nn.Module):
+        def forward(self, x):
+            while True:
+                pass
+"""
+
+
+class Notebook:
+    def __init__(self, manager, client):
+        self.manager, self.client = manager, client
+
+    @property
+    def process(self):
+        return psutil.Process(self.manager.provisioner.pid)
+
+    def start(self, cell):
+        return self.client.execute(textwrap.dedent(cell))
+
+    def messages(self, request, timeout=60):
+        """(type, content) of everything that the notebook would show for a cell."""
+        found = []
+        while True:
+            message = self.client.get_iopub_msg(timeout=timeout)
+            if message["parent_header"].get("msg_id") != request and message["msg_type"] != "stream":
+                continue
+            if message["msg_type"] == "status" and message["content"]["execution_state"] == "idle":
+                return found
+            if message["msg_type"] not in ("status", "execute_input"):
+                found.append((message["msg_type"], message["content"]))
+
+    def run(self, cell):
+        """What a cell shows, as text."""
+        texts = []
+        for kind, content in self.messages(self.start(cell)):
+            assert kind != "error", "\n".join(content["traceback"])
+            texts.append(content.get("text") or str(content.get("data", content)))
+        return "".join(texts)
+
+
+@pytest.fixture
+def notebook(tmp_path):
+    manager, client = start_new_kernel(kernel_name="python3")
+    try:
+        made = Notebook(manager, client)
+        made.run(SETUP.format(directory=str(tmp_path)))
+        made.run("onnx_debug.diagnose(model, X, **LEGACY).ok")
+        yield made
+    finally:
+        client.stop_channels()
+        if manager.is_alive():
+            manager.shutdown_kernel(now=True)
+        manager.cleanup_resources()
+
+
+def wait_for_children(notebook, number):
+    limit = time.monotonic() + 20
+    while len(notebook.process.children(recursive=True)) < number and time.monotonic() < limit:
+        time.sleep(0.05)
+    return notebook.process.children(recursive=True)
+
+
+def test_nothing_is_heard_and_exit_handlers_run_once(notebook, tmp_path):
+    notebook.run("import ipywidgets; bar = ipywidgets.IntProgress()")
+    shown = notebook.run("""
+        class Loud(nn.Module):
+            def forward(self, x):
+                print("LEAK print")
+                print("LEAK stderr", file=sys.stderr)
+                held.write("LEAK held stream\\n")
+                held.flush()
+                sys.stderr.write("\\rLEAK 50%|#####")
+                os.write(1, b"LEAK descriptor\\n")
+                os.system("echo LEAK shell")
+                logging.getLogger("user").error("LEAK logger")
+                logging.warning("LEAK root logger")
+                warnings.warn("LEAK warning")
+                display("LEAK display", HTML("<b>LEAK</b>"))
+                clear_output()
+                bar.value += 1
+                bar.description = "LEAK widget"
+                try:
+                    input("LEAK prompt")
+                except Exception:
+                    pass
+                return x
+
+        for options in (LEGACY, {}):
+            assert onnx_debug.diagnose(nn.Sequential(model, Loud()), X, **options).ok
+        print("done", bar.value)
+    """)
+    assert shown == "done 0\n"
+    assert notebook.run("print('next')") == "next\n"
+    notebook.manager.shutdown_kernel()
+    assert len((tmp_path / "exits").read_text().splitlines()) == 1
+
+
+@pytest.mark.parametrize("model", ["Hangs()", "HangsInEager()"])
+def test_an_interrupt_ends_everything_within_a_second(notebook, model):
+    request = notebook.start(f"found = onnx_debug.diagnose(nn.Sequential(model, {model}), X, **LEGACY); print(found.stopped)")
+    children = wait_for_children(notebook, 2 if "Eager" in model else 3)
+    time.sleep(0.5)
+    begin = time.monotonic()
+    notebook.manager.interrupt_kernel()
+    shown = notebook.messages(request)
+    assert time.monotonic() - begin < 1.5
+    assert [content.get("text") for _, content in shown] == ["True\n"]
+    assert not [child for child in children if child.is_running()]
+    assert notebook.run("print(onnx_debug.diagnose(model, X, **LEGACY).ok)") == "True\n"
+
+
+@pytest.mark.parametrize("restart", [True, False])
+def test_the_end_of_a_kernel_ends_everything(notebook, tmp_path, restart):
+    notebook.start("onnx_debug.diagnose(nn.Sequential(model, Hangs()), X, **LEGACY)")
+    children = wait_for_children(notebook, 3)
+    if restart:
+        notebook.manager.restart_kernel(now=True)
+    else:
+        notebook.process.kill()
+    _, alive = psutil.wait_procs(children, timeout=2)
+    assert not alive
+    assert not list(tmp_path.glob("onnx_debug_*"))
+
+
+def test_threads_a_loop_and_matplotlib_do_not_matter(notebook):
+    shown = notebook.run("""
+        stop = threading.Event()
+
+        def busy():
+            while not stop.is_set():
+                torch.randn(64, 64) @ torch.randn(64, 64)
+                logging.getLogger("busy").debug("x")
+                sys.stdout.flush()
+
+        async def ticks():
+            while not stop.is_set():
+                await asyncio.sleep(0.001)
+
+        for _ in range(3):
+            threading.Thread(target=busy, daemon=True).start()
+        task = asyncio.get_event_loop().create_task(ticks())
+        try:
+            import matplotlib.pyplot
+        except ImportError:
+            pass
+        loader = torch.utils.data.DataLoader(torch.arange(1000), num_workers=1, persistent_workers=True)
+        batches = iter(loader)
+        next(batches)
+        for _ in range(5):
+            assert onnx_debug.diagnose(model, X, timeout=20, **LEGACY).ok
+            next(batches)
+        stop.set()
+        print("done")
+    """)
+    assert shown == "done\n"
