@@ -73,9 +73,9 @@ def baked_constants(path: Path, one: Recording, other: Recording, locator: Locat
     for name, value in _constants(model, parameters).items():
         matches = [(fqn, what) for fqn, what, number in computed if _equal(value, number)]
         if matches:
-            clue = _user_of(model, name, locator)
-            fqn, what = next((match for match in matches if clue is not None and match[0] == clue.fqn), matches[0])
-            origin = f"the {what}".replace("the its", "its") + ("" if clue is not None and clue.fqn == fqn else f" in {fqn or 'the model'}")
+            clue = _user_of(model, name, locator) or Clue(matches[-1][0], ClueKind.VALUE)
+            fqn, what = next((match for match in matches if match[0] == clue.fqn), matches[0])
+            origin = f"the {what}".replace("the its", "its") + ("" if clue.fqn == fqn else f" in {fqn or 'the model'}")
             found.append(BakedConstant(name, _text(value), origin, _explained(clue, name, value, origin)))
     return found
 
