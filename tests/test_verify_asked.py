@@ -12,7 +12,7 @@ from torch.export import Dim
 
 from onnx_debug.case import make_case
 from onnx_debug.outcome import Clue, ClueKind
-from onnx_debug.verify.asked import compare_request
+from onnx_debug.verify.asked import SizeTried, compare_request, with_sizes
 
 X, Y = torch.randn(2, 5), torch.randn(2, 5)
 
@@ -93,3 +93,19 @@ def test_a_real_export_gives_what_was_asked(tmp_path, dynamo):
     assert len(found) >= 6
     assert [row for row in found if row.problem] == []
     assert found[0].got == "n"
+
+
+def test_sizes_that_were_tried_stand_beside_what_was_asked():
+    shapes = {"x": {0: "batch", 1: "time"}, "y": None}
+    found = rows("(float[batch, 5] x, float[2, 5] y) => (float[2, 5] z)", (X, Y), dynamic_shapes=shapes)
+    batch, time = "dynamic_shapes['x'][0]", "dynamic_shapes['x'][1]"
+    tried = [
+        SizeTried({batch: 4}, True, True),
+        SizeTried({batch: 1}, True),
+        SizeTried({time: 3}, False),
+        SizeTried({batch: 9, time: 9}, False),
+    ]
+    first, second = with_sizes([found[batch], found[time]], tried)
+    assert (first.works, first.fails, first.rejected) == ((4,), (1,), (9,))
+    assert found[time].problem == "came out fixed at 5"
+    assert (second.problem, second.got) == ("", "5; the model itself takes no other size")

@@ -6,7 +6,10 @@ from collections import namedtuple
 
 import pytest
 import torch
+from torch import nn
 
+from onnx_debug.case import make_case
+from onnx_debug.verify.further import further_inputs
 from onnx_debug.verify.inputs import fresh_values
 
 Pair = namedtuple("Pair", "left right")
@@ -70,7 +73,8 @@ def test_numbers_keep_mean_spread_and_sign(given):
     assert found.dtype is given.dtype
     assert not torch.equal(found, given)
     assert abs(found.float().mean() - given.float().mean()) < 0.5 * given.float().std()
-    assert bool((found >= 0).all()) is bool((given >= 0).all())
+    assert bool((found >= 0).all()) or bool((given < 0).any())
+    assert bool((found <= 0).all()) or bool((given > 0).any())
     assert bool((found.abs() <= 1).all()) or bool((given.abs() > 1).any())
 
 
@@ -95,3 +99,20 @@ def test_seeds_differ_and_torchs_own_random_state_stays():
     assert not torch.equal(fresh(given, 1), fresh(given, 2))
     assert torch.equal(fresh(given, 1), fresh(given, 1))
     assert torch.equal(before, torch.get_rng_state())
+
+
+def test_a_scale_goes_beyond_what_was_seen_and_leaves_shares_and_masks():
+    given = (torch.randn(50), torch.rand(50), torch.tensor([[True, False, True]]), torch.tensor([3, 9, 4]))
+    (numbers, shares, mask, ids), _ = fresh_values((given, {}), 0, scale=20.0)
+    assert numbers.std() > 10
+    assert shares.max() <= 1
+    assert (int(mask.sum()), int(ids.max()) <= 9) == (2, True)
+
+
+def test_the_legacy_exporter_gets_much_larger_and_smaller_numbers_too():
+    goals = [
+        [one.goal for one in further_inputs(make_case(nn.Identity(), (torch.randn(3),), options={"dynamo": dynamo}))]
+        for dynamo in (True, False)
+    ]
+    assert [len(found) for found in goals] == [2, 4]
+    assert goals[1][-1] == "values times 0.05"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import onnx
@@ -25,6 +25,7 @@ class Asked:
         asked, got: both in plain words.
         problem: why that is wrong; empty when it is fine.
         clue: the module and line that fixed a dimension, if known.
+        works, fails, rejected: other sizes on which ONNX agrees, on which it does not, and that the eager module itself does not accept.
     """
 
     subject: str
@@ -32,6 +33,9 @@ class Asked:
     got: str
     problem: str = ""
     clue: Clue | None = None
+    works: tuple[int, ...] = ()
+    fails: tuple[int, ...] = ()
+    rejected: tuple[int, ...] = ()
 
 
 def compare_request(case: Case, model: onnx.ModelProto, leaves: Sequence[Any], hints: Iterable[Clue] = ()) -> list[Asked]:
@@ -123,3 +127,36 @@ def _unknown_axes(case: Case, known: set[str]) -> Iterator[Asked]:
     for name in axes if isinstance(axes, Mapping) else ():
         if name not in known and name not in named:
             yield Asked(f"dynamic_axes[{name!r}]", "dynamic", "ignored", "no input or output has this name")
+
+
+@dataclass(frozen=True)
+class SizeTried:
+    """What came of one set of further inputs.
+
+    Attributes:
+        sizes: as in `FurtherInputs`.
+        accepted: the eager module took it.
+        agreed: ONNX Runtime took it and returned the same.
+    """
+
+    sizes: Mapping[str, int]
+    accepted: bool
+    agreed: bool = False
+
+
+def with_sizes(rows: Sequence[Asked], tried: Iterable[SizeTried]) -> list[Asked]:
+    """The rows with the sizes that were tried; a size that the model itself insists on is no problem of the export."""
+    tried = list(tried)
+    return [_with_sizes(row, [one for one in tried if row.subject in one.sizes]) for row in rows]
+
+
+def _with_sizes(row: Asked, tried: list[SizeTried]) -> Asked:
+    def sizes(accepted: bool, agreed: bool) -> tuple[int, ...]:
+        found = {one.sizes[row.subject] for one in tried if (one.accepted, one.agreed) == (accepted, agreed)}
+        return tuple(sorted(found))
+
+    works, fails = sizes(True, True), sizes(True, False)
+    rejected = tuple(size for size in sizes(False, False) if size not in works + fails)
+    insists = bool(rejected) and not works and not fails
+    got = f"{row.got}; the model itself takes no other size" if insists else row.got
+    return replace(row, got=got, problem="" if insists else row.problem, works=works, fails=fails, rejected=rejected)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import torch
 
@@ -10,16 +11,37 @@ from onnx_debug.case import Inputs
 from onnx_debug.packing import pack, unpack
 
 
-def fresh_values(inputs: Inputs, seed: int) -> Inputs:
+@dataclass(frozen=True)
+class FurtherInputs:
+    """Inputs to compare on, beside those given.
+
+    Attributes:
+        goal: what is tried ("larger batch"): of several with one goal, one that the eager module accepts is enough.
+        description: how they differ from the given ones ("batch 4 for 2").
+        sizes: the new size of each dimension that differs, by the entry of the request (`dynamic_shapes['x'][0]`).
+    """
+
+    goal: str
+    description: str
+    inputs: Inputs
+    sizes: Mapping[str, int] = field(default_factory=dict)
+
+
+def fresh_values(inputs: Inputs, seed: int, *, scale: float = 1.0) -> Inputs:
     """Inputs of the same nesting, shapes and kinds with other values; strings, numbers and None stay.
 
     Torch's own random state is not touched.
+
+    Args:
+        inputs: the given ones.
+        seed: another seed gives other values.
+        scale: makes numbers with fractions larger or smaller, to go beyond what was seen; masks, positions and shares stay.
 
     Raises:
         PackingError: the inputs hold something that cannot be taken apart.
     """
     generator = torch.Generator().manual_seed(seed)
-    return replace_tensors(inputs, lambda tensor: fresh_tensor(tensor, generator))
+    return replace_tensors(inputs, lambda tensor: fresh_tensor(tensor, generator, scale))
 
 
 def replace_tensors(inputs: Inputs, change: Callable[[torch.Tensor], torch.Tensor]) -> Inputs:
@@ -30,7 +52,7 @@ def replace_tensors(inputs: Inputs, change: Callable[[torch.Tensor], torch.Tenso
     return made
 
 
-def fresh_tensor(tensor: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+def fresh_tensor(tensor: torch.Tensor, generator: torch.Generator, scale: float = 1.0) -> torch.Tensor:
     """Other values that the model should take as well as these.
 
     Positions, lengths and constants stay; masks and flags are shuffled along their last dimension, so each row keeps its count;
@@ -41,11 +63,11 @@ def fresh_tensor(tensor: torch.Tensor, generator: torch.Generator) -> torch.Tens
     plain = tensor.detach().cpu()
     if plain.is_complex():
         parts = torch.view_as_real(plain.resolve_conj())
-        drawn = torch.view_as_complex(torch.stack([_numbers(part, generator) for part in parts.unbind(-1)], dim=-1))
+        drawn = torch.view_as_complex(torch.stack([_numbers(part, generator, scale) for part in parts.unbind(-1)], dim=-1))
     elif _few_kinds(plain):
         drawn = _shuffled_rows(plain, generator)
     elif plain.is_floating_point():
-        drawn = _numbers(plain, generator)
+        drawn = _numbers(plain, generator, scale)
     else:
         drawn = _whole_numbers(plain, generator)
     return like(tensor, drawn)
@@ -93,7 +115,7 @@ def _whole_numbers(plain: torch.Tensor, generator: torch.Generator) -> torch.Ten
     return torch.randint(int(flat.min()), int(flat.max()) + 1, plain.shape, generator=generator)
 
 
-def _numbers(plain: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+def _numbers(plain: torch.Tensor, generator: torch.Generator, scale: float) -> torch.Tensor:
     wide = plain.to(torch.float64)
     low, high = wide.min(), wide.max()
     if low == high:  # a scale, a time, a zero state: nearer to zero is safe
@@ -102,6 +124,7 @@ def _numbers(plain: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         return wide
     drawn = wide.mean() + wide.std() * torch.randn(wide.shape, generator=generator, dtype=torch.float64)
     within = low + (high - low) * torch.rand(wide.shape, generator=generator, dtype=torch.float64)
+    if low >= 0 and high <= 1:
+        return torch.where((drawn >= 0) & (drawn <= 1), drawn, within)
     one_sign = (drawn >= 0) if low >= 0 else (drawn <= 0) if high <= 0 else torch.ones_like(drawn, dtype=torch.bool)
-    shares = (drawn >= 0) & (drawn <= 1) if low >= 0 and high <= 1 else one_sign
-    return torch.where(shares, drawn, within)
+    return scale * torch.where(one_sign, drawn, within)

@@ -8,23 +8,9 @@ from dataclasses import dataclass, field
 
 import torch
 
-from onnx_debug.case import Case, Inputs
+from onnx_debug.case import Case
 from onnx_debug.verify.dims import AskedDim, asked_dims
-from onnx_debug.verify.inputs import fresh_tensor, like, looks_like_positions, replace_tensors
-
-
-@dataclass(frozen=True)
-class Resized:
-    """The given inputs in other sizes.
-
-    Attributes:
-        goal: what is tried ("larger batch"): of several with one goal, one that the eager module accepts is enough.
-        description: the sizes, with those given ("batch 4 for 2").
-    """
-
-    goal: str
-    description: str
-    inputs: Inputs
+from onnx_debug.verify.inputs import FurtherInputs, fresh_tensor, like, looks_like_positions, replace_tensors
 
 
 @dataclass
@@ -38,14 +24,14 @@ class _Group:
     def allows(self, size: int) -> bool:
         return all((dim.low is None or dim.low <= size) and (dim.high is None or size <= dim.high) for dim in self.dims)
 
-    def changes(self, size: int) -> Iterator[tuple[torch.Tensor, int, int]]:
-        """Tensor, axis and new size of each dimension."""
+    def changes(self, size: int) -> Iterator[tuple[AskedDim, int]]:
+        """The new size of each dimension."""
         for dim in self.dims:
             if dim.root_size == self.size:  # torch lets a name stand at unequal sizes, where one is broadcast
-                yield dim.tensor, dim.axis, dim.size_of(size)
+                yield dim, dim.size_of(size)
 
 
-def other_sizes(case: Case) -> list[Resized]:
+def other_sizes(case: Case) -> list[FurtherInputs]:
     """Smaller, larger, and 1 where the request allows it, for each dynamic dimension; then two of them at once.
 
     Raises:
@@ -89,11 +75,13 @@ def _two(one: _Group, other: _Group) -> list[tuple[int, int]]:
     return [(a, b) for a, b in both if min(a, b) >= 1 and one.allows(a) and other.allows(b)]
 
 
-def _resized(case: Case, goal: str, groups: Mapping[str, tuple[_Group, int]]) -> Resized:
+def _resized(case: Case, goal: str, groups: Mapping[str, tuple[_Group, int]]) -> FurtherInputs:
     changes: dict[int, list[tuple[int, int]]] = {}
+    sizes = {}
     for group, size in groups.values():
-        for tensor, axis, new in group.changes(size):
-            changes.setdefault(id(tensor), []).append((axis, new))
+        for dim, new in group.changes(size):
+            changes.setdefault(id(dim.tensor), []).append((dim.axis, new))
+            sizes[dim.entry] = new
     shrunk = [(group.size, size) for group, size in groups.values() if size < group.size]
     description = ", ".join(f"{label} {size} for {group.size}" for label, (group, size) in groups.items())
 
@@ -105,7 +93,7 @@ def _resized(case: Case, goal: str, groups: Mapping[str, tuple[_Group, int]]) ->
             found = _within(found, before, now)
         return found
 
-    return Resized(goal, description, replace_tensors((case.args, case.kwargs), change))
+    return FurtherInputs(goal, description, replace_tensors((case.args, case.kwargs), change), sizes)
 
 
 def resize(tensor: torch.Tensor, axis: int, size: int) -> torch.Tensor:
