@@ -219,11 +219,12 @@ class Diagnosis:
         return typing.cast(Diagnosis, _rebuild(cls, fields))
 
     def save_html(self, path: str | Path) -> Path:
-        """Write the diagnosis as one self-contained HTML file and return its path."""
-        from onnx_debug.renderers.html import page
+        """Write the diagnosis as one self-contained interactive HTML file, graph included, and return its path."""
+        from onnx_debug.renderers.html import fragment
+        from onnx_debug.ui.static_page import page
 
         target = Path(path)
-        target.write_text(page(self), encoding="utf-8")
+        target.write_text(page(self, fragment(self)), encoding="utf-8")
         return target
 
 

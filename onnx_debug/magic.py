@@ -26,6 +26,7 @@ from onnx_debug.renderers.words import CellName
 
 # By the id of a diagnosis that a panel shows: how to wrap its report, which is then for readers of the saved notebook.
 _BESIDE_PANEL: dict[int, Callable[[str], str]] = {}
+_LONGEST_BESIDE_PANEL = 1_500  # characters of a log: the panel shows it whole, and a saved notebook stays small
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 _NO_CASE = "nothing to export: the cell neither calls torch.onnx.export(...) nor ends with `model, args` or `model, args, kwargs`"
 _NO_CALL = "the last error did not pass through torch.onnx.export; run the cell that fails first, then %onnx_postmortem"
@@ -168,9 +169,10 @@ def register(shell: InteractiveShell) -> None:
     cell_name = cell_namer(shell)
 
     def bundle(d: Diagnosis, **_: Any) -> dict[str, str]:
-        report = html.fragment(d, cell_name=cell_name)
-        wrap = _BESIDE_PANEL.get(id(d), str)
-        return {"text/plain": text.render(d, cell_name), "text/html": wrap(report)}
+        wrap = _BESIDE_PANEL.get(id(d))
+        longest = html.LONGEST_TEXT if wrap is None else _LONGEST_BESIDE_PANEL
+        report = html.fragment(d, cell_name=cell_name, longest=longest)
+        return {"text/plain": text.render(d, cell_name), "text/html": report if wrap is None else wrap(report)}
 
     assert shell.display_formatter
     shell.display_formatter.mimebundle_formatter.for_type(Diagnosis, bundle)

@@ -106,5 +106,5 @@ def test_log_errors_and_history_are_one_click_away():
 
 def test_save_html_writes_one_file(tmp_path):
     path = samples.three().save_html(tmp_path / "report.html")
-    assert path.read_text(encoding="utf-8").startswith("<!doctype html>")
+    assert path.read_text(encoding="utf-8").lower().startswith("<!doctype html>")
     assert list(tmp_path.iterdir()) == [path]

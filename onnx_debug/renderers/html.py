@@ -6,6 +6,7 @@ The style sheet is scoped to `.onnx-debug`, so that a notebook and the report do
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import cache
 from importlib.resources import files
 
@@ -41,6 +42,7 @@ _BADGES = {
     ProofKind.ROOT: "✓ whole model",
     ProofKind.UNPROVEN: "? not proven",
 }
+LONGEST_TEXT = 60_000  # characters of a log in a report
 
 
 def page(d: Diagnosis, *, read: ReadLines = read_lines) -> str:
@@ -55,20 +57,36 @@ def page(d: Diagnosis, *, read: ReadLines = read_lines) -> str:
     return f"<!doctype html>\n{tag('html', head, body, lang='en')}\n"
 
 
-def fragment(d: Diagnosis, *, read: ReadLines = read_lines, cell_name: CellName | None = None) -> str:
+def fragment(d: Diagnosis, *, read: ReadLines = read_lines, cell_name: CellName | None = None, longest: int = LONGEST_TEXT) -> str:
     """The diagnosis as one element with its own style, for the output of a notebook cell.
 
     Args:
         d: what was found.
         read: gives the lines of a source file.
         cell_name: what to call a file that is a notebook cell ("Cell In[5]"); None for any other file.
+        longest: characters of a log or traceback; of a longer one the end, because what failed stands there.
     """
+    d = _shortened(d, longest)
 
     def where(source: Source) -> str:
         return place(source, cell_name)
 
     report = (_verdict(d), _stages(d), _culprits(d, where, read), _proof(d), _next(d), _fixes(d), _notes(d), _folded(d))
     return tag("section", tag("style", Markup(_style())), report, class_="onnx-debug")
+
+
+def _shortened(d: Diagnosis, longest: int) -> Diagnosis:
+    """The diagnosis with the ends of its logs and tracebacks."""
+
+    def short(failure: Failure) -> Failure:
+        return replace(failure, message=_end_of(failure.message, longest), details=_end_of(failure.details, longest))
+
+    culprits = tuple(replace(culprit, failure=short(culprit.failure)) for culprit in d.culprits)
+    return replace(d, log=_end_of(d.log, longest), failure=short(d.failure) if d.failure else None, culprits=culprits)
+
+
+def _end_of(text: str, longest: int) -> str:
+    return text if len(text) <= longest else f"… {len(text) - longest:,} characters left out …\n{text[-longest:]}"
 
 
 @cache
