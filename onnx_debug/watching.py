@@ -172,7 +172,7 @@ class Watch:
                 if answer is None and time.monotonic() > limit:
                     answer = self._end(child, Death(Mode.TIMEOUT, f"no answer in {timeout:.0f} s"))
                 if answer is None and allowed is not None and memory.resident(child.pid) > allowed:
-                    answer = self._end(child, Death(Mode.MEMORY, f"more than {memory_limit or 0:,} bytes of memory"))
+                    answer = self._end(child, Death(Mode.MEMORY, f"more than {(memory_limit or 0) / 1e9:.1f} GB of memory"))
         except GoneError:
             child.kill()
             raise

@@ -1,19 +1,14 @@
-"""Nothing that a trial does reaches the user's process, and nothing is left behind."""
+"""Whatever a trial does is an answer: its death too, and the death of those who watch it."""
 
 from __future__ import annotations
 
-import gc
 import os
-import random
+import re
 import signal
 import subprocess
 import sys
-import textwrap
-import threading
 import time
-from pathlib import Path
 
-import numpy as np
 import psutil
 import pytest
 import torch
@@ -21,8 +16,11 @@ from torch import nn
 
 import onnx_debug
 from onnx_debug.diagnosis import Answer
+from onnx_debug.events import TrialFinished
 from onnx_debug.outcome import Mode, Stage
 from tests import zoo
+
+LEGACY = {"dynamo": False, "opset_version": 17}
 
 
 class ExitsInCapture(nn.Module):
@@ -34,10 +32,14 @@ class ExitsInCapture(nn.Module):
 
 class EatsMemory(nn.Module):
     def forward(self, x):
-        kept = []
-        while torch.compiler.is_exporting():
-            kept.append(bytearray(b"x" * 20_000_000))
+        self.eat(torch.compiler.is_exporting)
         return x
+
+    @staticmethod
+    def eat(hungry):
+        kept = []
+        while hungry():
+            kept.append(bytearray(b"x" * 20_000_000))
 
 
 class ForksAndSleeps(nn.Module):
@@ -56,57 +58,8 @@ class PrintsMuch(nn.Module):
         return torch.linalg.qr(x)[0]
 
 
-class Restless(nn.Module):
-    """Changes everything that a forward can change."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.norm, self.drop = nn.BatchNorm1d(8), nn.Dropout()
-        self.register_buffer("count", torch.zeros(1))
-        self.seen, self.last = [], None
-
-    def forward(self, x):
-        self.count += 1
-        self.seen.append(len(self.seen))
-        self.last = x
-        random.random()
-        np.random.rand()
-        return torch.linalg.qr(self.drop(self.norm(x)))[0]
-
-
 def running_children():
     return [child for child in psutil.Process().children(recursive=True) if child.status() != psutil.STATUS_ZOMBIE]
-
-
-def state_of(model, *, versions: bool):
-    """Everything that must be bit-identical after a diagnosis; how often a tensor was written to only where nothing was."""
-    tensors = {
-        name: (tensor.clone(), versions and tensor._version, tensor.requires_grad)
-        for name, tensor in model.state_dict(keep_vars=True).items()
-    }
-    modules = {name: (module.training, dict(module._forward_hooks), sorted(vars(module))) for name, module in model.named_modules()}
-    numbers = (torch.get_rng_state().tolist(), random.getstate(), np.random.get_state()[1].tolist())
-    return tensors, modules, numbers, torch.get_default_dtype(), torch.is_grad_enabled()
-
-
-def assert_same_state(one, two):
-    assert one[1:] == two[1:]
-    for name, (tensor, *rest) in one[0].items():
-        assert torch.equal(tensor, two[0][name][0]), name
-        assert rest == list(two[0][name][1:]), name
-
-
-@pytest.mark.parametrize("isolate", [True, False])
-@pytest.mark.parametrize("train", [True, False])
-def test_the_model_and_the_random_numbers_are_untouched(isolate, train):
-    model = nn.Sequential(nn.Linear(8, 8), Restless()).train(train)
-    before = state_of(model, versions=isolate)
-    values = list(model[1].seen)
-    found = onnx_debug.diagnose(model, (torch.ones(4, 8),), isolate=isolate)
-    assert_same_state(before, state_of(model, versions=isolate))
-    assert model[1].seen == values
-    assert model[1].last is None
-    assert found.culprits[0].fqn == "1"
 
 
 @pytest.mark.parametrize("isolate", [True, False])
@@ -144,99 +97,105 @@ def test_what_a_trial_prints_stays_in_its_log(capfd):
     assert len(found.log) < 500_000
 
 
-def test_nothing_is_left_after_many_diagnoses(tmp_path, monkeypatch):
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    monkeypatch.setattr("tempfile.tempdir", None)
-    model, given = zoo.RootOwnCode().eval(), (torch.randn(8, 8),)
-    onnx_debug.diagnose(model, given, dynamo=False, opset_version=17)
-    gc.collect()
-    before = psutil.Process().num_fds()
-    for _ in range(12):
-        onnx_debug.diagnose(model, given, dynamo=False, opset_version=17)
-    gc.collect()
-    assert psutil.Process().num_fds() == before
+def tracing():
+    return torch.jit.is_tracing()
+
+
+def kill_the_fork_server():
+    os.kill(os.getppid(), signal.SIGKILL)
+    time.sleep(30)
+
+
+def backtrack_without_end():
+    re.match(r"(a+)+$", "a" * 40 + "b")
+
+
+class Does(nn.Module):
+    """Does something unkind while it is exported, or in eager."""
+
+    def __init__(self, what, when=tracing) -> None:
+        super().__init__()
+        self.what, self.when = what, when
+
+    def forward(self, x):
+        if self.when():
+            self.what()
+        return x + 1
+
+
+@pytest.mark.parametrize(
+    ("what", "mode"),
+    [
+        (os.abort, Mode.CRASH),
+        (lambda: os.kill(os.getpid(), signal.SIGFPE), Mode.CRASH),
+        (lambda: os.kill(os.getpid(), signal.SIGKILL), Mode.MEMORY),  # what the system does when memory runs out
+        (lambda: sys.exit(3), Mode.ERROR),
+        (kill_the_fork_server, Mode.CRASH),
+        (lambda: os.kill(os.getpid(), signal.SIGSTOP), Mode.TIMEOUT),
+        (backtrack_without_end, Mode.TIMEOUT),  # in native code, which holds the interpreter's lock
+    ],
+    ids=["abort", "fpe", "kill", "exit", "server", "stop", "native"],
+)
+def test_every_death_is_localised(what, mode):
+    found = onnx_debug.diagnose(zoo.Stack({1: Does(what)}).eval(), (torch.randn(2, 5, 8),), timeout=4.0, **LEGACY)
+    assert (found.failure.stage, found.failure.mode) == (Stage.CAPTURE, mode)
+    assert [culprit.fqn for culprit in found.culprits] == ["blocks.1.extra"]
+    assert found.sufficient is True
+    assert len(found.trials) <= 3 or what is kill_the_fork_server  # then nobody is left who knows the module
     assert not running_children()
-    assert not list(tmp_path.glob("onnx_debug_*"))
 
 
-def test_files_live_as_long_as_the_diagnosis():
-    found = onnx_debug.diagnose(nn.Linear(2, 2).eval(), (torch.randn(1, 2),))
-    path = Path(found.onnx_path)
-    assert path.exists()
-    assert path.parents[1].stat().st_mode & 0o777 == 0o700
-    del found
-    gc.collect()
-    assert not path.exists()
-
-
-def test_an_interrupt_keeps_what_was_found_and_ends_every_process():
-    def interrupt(event):
-        if getattr(event, "number", 0) == 3:
-            threading.Timer(0.2, signal.raise_signal, [signal.SIGINT]).start()
-
-    begin = time.monotonic()
-    found = onnx_debug.diagnose(zoo.ThreeFaults().eval(), (torch.randn(2, 6, 8),), on_event=interrupt)
-    assert found.stopped
-    assert 2 <= len(found.trials) < 9
-    assert [culprit.fqn for culprit in found.culprits] == ["blocks.3.extra"]
-    assert not running_children()
-    assert time.monotonic() - begin < 60
-    assert onnx_debug.diagnose(nn.Linear(2, 2).eval(), (torch.randn(1, 2),)).ok
-
-
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_a_killed_user_process_takes_every_child_along(tmp_path, number):
-    script = textwrap.dedent(f"""
-        import tempfile; tempfile.tempdir = {str(tmp_path)!r}
-        import torch, onnx_debug
-        from tests import zoo
-        def tell(event):
-            print("event", flush=True)
-        onnx_debug.diagnose(zoo.Stack({{1: zoo.HangsInCapture()}}).eval(), (torch.randn(2, 5, 8),), on_event=tell)
-    """)
-    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
-    for _ in range(2):
-        process.stdout.readline()
-    time.sleep(1)
-    children = psutil.Process(process.pid).children(recursive=True)
-    assert len(children) >= 3
-    process.send_signal(number)
-    process.wait()
-    _, alive = psutil.wait_procs(children, timeout=3)
-    assert not alive
-    assert not list(tmp_path.iterdir())
-
-
-def test_live_threads_do_not_matter():
-    stop = threading.Event()
-
-    def busy():
-        while not stop.is_set():
-            torch.randn(64, 64) @ torch.randn(64, 64)
-
-    threads = [threading.Thread(target=busy) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    try:
-        for _ in range(5):
-            found = onnx_debug.diagnose(zoo.RootOwnCode().eval(), (torch.randn(8, 8),), dynamo=False, opset_version=17, timeout=20)
-            assert found.failure.stage is Stage.TRANSLATE
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join()
-
-
-def test_a_model_that_dies_in_eager_is_told_apart_from_its_export():
-    class Dies(nn.Module):
-        def forward(self, x):
-            os.kill(os.getpid(), signal.SIGSEGV)
-            return x
-
-    found = onnx_debug.diagnose(nn.Sequential(nn.Linear(2, 2), Dies()), (torch.randn(1, 2),))
-    assert (found.failure.stage, found.failure.mode) == (Stage.EAGER, Mode.CRASH)
+@pytest.mark.parametrize(
+    ("what", "mode", "limit"),
+    [
+        (lambda: os.kill(os.getpid(), signal.SIGSEGV), Mode.CRASH, None),
+        (lambda: time.sleep(99), Mode.TIMEOUT, None),
+        (lambda: EatsMemory.eat(lambda: True), Mode.MEMORY, 400_000_000),
+        (lambda: sys.exit(3), Mode.ERROR, None),
+    ],
+    ids=["crash", "hang", "memory", "exit"],
+)
+def test_a_model_that_dies_in_eager_is_told_apart_from_its_export(what, mode, limit):
+    model = nn.Sequential(nn.Linear(2, 2), Does(what, when=lambda: True))
+    found = onnx_debug.diagnose(model, (torch.randn(1, 2),), timeout=2.0, memory_limit=limit, **LEGACY)
+    assert (found.failure.stage, found.failure.mode) == (Stage.EAGER, mode)
     assert found.culprits[0].fqn == "1"
     assert found.trials == ()
+
+
+def daemon():
+    if not os.fork():
+        os.setsid()
+        if not os.fork():
+            time.sleep(88.8)
+        os._exit(0)
+
+
+def test_what_a_trial_leaves_behind_ends_with_it():
+    before = {process.pid for process in psutil.process_iter()}
+    assert onnx_debug.diagnose(zoo.Stack({1: Does(daemon)}).eval(), (torch.randn(2, 5, 8),), **LEGACY).ok
+    mine = [
+        p for p in psutil.process_iter(["cmdline", "status"]) if p.pid not in before and p.info["cmdline"] == psutil.Process().cmdline()
+    ]
+    assert not [p for p in mine if p.info["status"] != psutil.STATUS_ZOMBIE]
+
+
+@pytest.mark.parametrize("who", ["recorder", "fork server", "hanging fork server"])
+def test_a_lost_helper_is_made_anew(who, monkeypatch):
+    monkeypatch.setattr("onnx_debug.isolation._LONGEST_SILENCE", 2.0)
+
+    def hurt(event):
+        if isinstance(event, TrialFinished) and event.number == 1:
+            (server,) = psutil.Process().children()
+            if who == "recorder":
+                server.children()[0].kill()
+            else:
+                server.send_signal(signal.SIGKILL if who == "fork server" else signal.SIGSTOP)
+
+    found = onnx_debug.diagnose(zoo.Stack({1: zoo.UntranslatedOperator()}).eval(), (torch.randn(2, 5, 8),), on_event=hurt, **LEGACY)
+    assert [culprit.fqn for culprit in found.culprits] == ["blocks.1.extra"]
+    assert found.sufficient is True
+    assert not running_children()
 
 
 def test_every_trial_is_in_the_history():
