@@ -135,3 +135,36 @@ def test_inputs_that_do_not_fit_are_refused(chain, tmp_path):
 def _written(chain, tmp_path):
     (tmp_path / "model.onnx").write_bytes(chain[2])
     return tmp_path / "model.onnx"
+
+
+class Branches(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.line = nn.Linear(4, 4)
+
+    def forward(self, x):
+        return torch.cond(x.sum() > 0, lambda x: self.line(x), lambda x: x - 1, (x,)) * 2
+
+
+class Counts(nn.Module):
+    """The exporter takes batch norm for that of evaluation, whatever the mode."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm1d(4)
+        self.register_buffer("seen", torch.zeros(1))
+
+    def forward(self, x):
+        self.seen += 1
+        return self.norm(x) * 2
+
+
+@pytest.mark.parametrize(("model", "culprits"), [(Branches(), []), (Counts(), ["norm"])])
+def test_branches_are_walked_and_buffers_are_no_outputs(model, culprits, tmp_path):
+    with torch_internals.reuse_operator_registry(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(model.train(), (torch.randn(3, 4),), tmp_path / "m.onnx", verbose=False)
+    found = compare_values(program.exported_program, tmp_path / "m.onnx", [torch.randn(3, 4)], Locator(ModuleNames(model)))
+    assert [origin.fqn for origin in found.origins] == culprits
+    assert len(found.outputs) == 1
+    assert all(origin.op.startswith("aten::_native_batch_norm") for origin in found.origins)

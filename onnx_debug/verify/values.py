@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from torch import fx
+from torch.export.graph_signature import InputKind, OutputKind
 
 from onnx_debug.clues import Locator, from_fx_node, operator_name
 from onnx_debug.outcome import Clue, ClueKind
@@ -50,7 +51,7 @@ class ComparedValues:
     Attributes:
         rows: in the order of execution.
         origins: where wrong numbers start, in the same order.
-        outputs: what the program itself returns; if eager returns something else, the capture is at fault.
+        outputs: what the program itself returns, without changed buffers; if eager returns something else, the capture is at fault.
         sessions: how many ONNX Runtime sessions it took.
     """
 
@@ -81,13 +82,15 @@ def compare_values(
 
     Raises:
         ValueError: the leaves do not fit the program or the file.
+        Exception: ONNX Runtime's own, where it cannot load or run the file with all its values as outputs.
     """
     walk = _Walk(program, OnnxValues(path, program.graph, leaves, memory), leaves, tolerances)
     with torch.no_grad():
         for node in program.graph.nodes:
             walk.step(node)
     for node, row in walk.wrong:
-        clue = from_fx_node(node, locator, ClueKind.VALUE)
+        maker = node.all_input_nodes[0] if node.target is operator.getitem else node
+        clue = from_fx_node(maker, locator, ClueKind.VALUE)
         if clue is not None:
             walk.found.origins.append(_with_reason(clue, row))
     walk.found.sessions = walk.onnx.sessions
@@ -111,6 +114,7 @@ class _Walk:
         self.onnx, self.found = onnx, ComparedValues()
         self.wrong: list[tuple[fx.Node, ComparedValue]] = []
         self._module, self._tolerances = program.graph_module, tolerances
+        self._returned = program.graph_signature.output_specs
         self._given = iter(_placeholder_values(program, leaves))
         self._own: dict[fx.Node, Any] = {}
         self._fed: dict[fx.Node, Any] = {}
@@ -126,7 +130,8 @@ class _Walk:
             self._call(node)
         else:
             returned: Any = fx.node.map_arg(node.args[0], self._own.__getitem__)
-            self.found.outputs = list(returned)
+            kinds = [spec.kind for spec in self._returned]
+            self.found.outputs = [value for value, kind in zip(returned, kinds, strict=True) if kind is OutputKind.USER_OUTPUT]
         for used in node.all_input_nodes:
             if self._last_use[used] is node:
                 self._own.pop(used, None)
@@ -164,7 +169,7 @@ def _compute(node: fx.Node, value_of: Any) -> Any:
 def _placeholder_values(program: Any, leaves: Sequence[Any]) -> list[Any]:
     """Parameters, buffers, constants and inputs, in the order of the program's placeholders."""
     specs = program.graph_signature.input_specs
-    from_user = [spec for spec in specs if spec.kind is torch.export.graph_signature.InputKind.USER_INPUT]
+    from_user = [spec for spec in specs if spec.kind is InputKind.USER_INPUT]
     if len(from_user) != len(leaves):
         raise ValueError(f"the program has {len(from_user)} inputs, the call passes {len(leaves)}")
     held = {**program.constants, **program.state_dict}
