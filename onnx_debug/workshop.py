@@ -230,7 +230,7 @@ def _all_values(case: Case, path: Path, index: int) -> dict[int, list[torch.Tens
     try:
         runnable = runtime.make_runnable(path, also=names)
         args, kwargs = case.inputs[index]
-        feeds = runtime.feeds_for(runnable, torch_internals.tree_leaves((args, kwargs)))
+        feeds = runtime.feeds_for(runnable, torch_internals.tree_leaves((args, kwargs)), case.options.get("input_names") or ())
         found = runtime.run_session(runtime.open_session(runnable.path), runnable.outputs, feeds)
     except Exception:  # noqa: BLE001 - without the values there is no clue, and bisection goes on
         return None
