@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from onnx_debug import clues, directories
+from onnx_debug import clues, directories, muting
 from onnx_debug.case import Case
 from onnx_debug.outcome import Clue, Outcome, Trial
 from onnx_debug.packing import PackingError, pack, unpack
@@ -15,6 +15,8 @@ from onnx_debug.target import Bench, Progress
 from onnx_debug.trial import run_trial
 from onnx_debug.untouched import untouched
 from onnx_debug.workshop import Board, EagerReport, EagerRun, describe, first_wrong_module, random_modules, reread_request, run_eager
+
+_OUTPUT, _MOST_OUTPUT = "output.log", 100_000
 
 
 class InProcessLab:
@@ -41,13 +43,14 @@ class InProcessLab:
         directory.mkdir()
         runs = {index: self._run(index) for index in range(len(self._case.inputs))}
         recordings = {index: run.recording for index, run in runs.items() if not index or run.outcome.failure is None}
-        with untouched(self._case.model):
+        with muting.printed_to(directory / _OUTPUT), untouched(self._case.model):
             bench = Bench(_with_copied_inputs(case or self._case), self._names, recordings, self._board.traced, directory, require_dynamic)
             answer = run_trial(bench, trial)
         directories.require_space(answer.outcome.failure)
         if not trial.module:
             self._board.merge(trial, answer.traced)
-        return answer.outcome
+        printed = (directory / _OUTPUT).read_text(errors="replace")[-_MOST_OUTPUT:]
+        return replace(answer.outcome, log=answer.outcome.log + printed)
 
     def explain_numbers(self, outcome: Outcome, timeout: float) -> tuple[Clue, ...]:
         """Clues to where wrong numbers come from."""
@@ -81,7 +84,7 @@ class InProcessLab:
         return self._runs[index]
 
     def _fresh_run(self, index: int, seed: int | None = None) -> EagerRun:
-        with untouched(self._case.model):
+        with muting.printed_to(self.directory / _OUTPUT), untouched(self._case.model):
             return run_eager(_with_copied_inputs(self._case), index, Progress(), seed=seed)
 
 

@@ -62,7 +62,11 @@ class ForkedLab:
         self._board, self._pulse, self._closed = Board(), watching.Pulse(), False
         with uninterrupted():
             self.directory = directories.make()
-            self._server = self._fork()
+            try:
+                self._server = self._fork()
+            except OSError:  # too many processes, or no memory for one more
+                directories.remove(self.directory)
+                raise
 
     def _fork(self) -> Child:
         self._pulse.beat()
@@ -125,7 +129,7 @@ class ForkedLab:
         try:
             return self._exchange(question)
         except _LostError:
-            with uninterrupted():
+            with uninterrupted(), contextlib.suppress(OSError):  # if the system refuses, the next exchange says that the server is lost
                 self._server = self._fork()
         return self._exchange(question)  # it may have been chance: memory, or a lock that was held at the moment of the fork
 

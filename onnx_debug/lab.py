@@ -32,12 +32,15 @@ class Lab(Protocol):
 def open_lab(case: Case, *, isolate: bool, memory_limit: int | None) -> tuple[Lab, str]:
     """A place to run the trials of `case`, and what the reader should know about it; empty when all is protected."""
     why_not = why_not_forked(case) if isolate else "isolate=False"
-    if why_not:
-        note = f"Trials ran in this process ({why_not}): a crash, a hang or a memory blow-up of the exporter is not caught."
-        return InProcessLab(case, memory_limit=memory_limit), note
-    from onnx_debug.isolation import ForkedLab  # needs a POSIX system
+    if not why_not:
+        from onnx_debug.isolation import ForkedLab  # needs a POSIX system
 
-    return ForkedLab(case, memory_limit=memory_limit), ""
+        try:
+            return ForkedLab(case, memory_limit=memory_limit), ""
+        except OSError as error:
+            why_not = f"the system refuses a new one: {error.strerror or error}"
+    note = f"Trials ran in this process ({why_not}): a crash, a hang or a memory blow-up of the exporter is not caught."
+    return InProcessLab(case, memory_limit=memory_limit), note
 
 
 def why_not_forked(case: Case) -> str:

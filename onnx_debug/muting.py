@@ -1,11 +1,13 @@
-"""In a fork: what the user's process would say to a notebook goes to the fork's own streams, or nowhere."""
+"""What a trial says does not reach the notebook: in a fork it goes to the fork's own streams or nowhere, in process to a file."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 
@@ -21,6 +23,21 @@ def redirect(before: Sequence[Any], now: Sequence[Any]) -> None:
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     if shell is not None:
         _cut_off(shell)
+
+
+@contextlib.contextmanager
+def printed_to(file: Path) -> Iterator[None]:
+    """Let what this process prints in the block go to a file, also what native code prints."""
+    with file.open("a", errors="replace") as output, contextlib.ExitStack() as restored:
+        for number, stream in ((1, sys.stdout), (2, sys.stderr)):
+            with contextlib.suppress(Exception):  # a process without a console has neither
+                stream.flush()
+                kept = os.dup(number)
+                restored.callback(os.close, kept)
+                restored.callback(os.dup2, kept, number)
+                os.dup2(output.fileno(), number)
+        with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
+            yield
 
 
 def _cut_off(shell: Any) -> None:

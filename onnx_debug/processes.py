@@ -108,7 +108,12 @@ def fork(work: Callable[[Connection], None], output: Path, *, tied: bool = True)
     parent = os.getpid()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of forking beside threads: the child touches none of their locks
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError:
+            ours.close()
+            theirs.close()
+            raise
     if pid == 0:
         status = 1
         try:

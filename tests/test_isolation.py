@@ -52,7 +52,7 @@ class ForksAndSleeps(nn.Module):
 
 class PrintsMuch(nn.Module):
     def forward(self, x):
-        if torch.compiler.is_exporting():
+        if torch.compiler.is_exporting() or tracing():
             os.write(1, b"from the trial\n" * 1_000_000)
             print("from the trial", file=sys.stderr)
         return torch.linalg.qr(x)[0]
@@ -89,10 +89,11 @@ def test_a_trial_that_dies_is_an_answer_and_names_the_module(module, mode, limit
     assert not [process for process in psutil.process_iter(["cmdline"]) if "77.7" in (process.info["cmdline"] or [])]
 
 
-def test_what_a_trial_prints_stays_in_its_log(capfd):
-    found = onnx_debug.diagnose(PrintsMuch().eval(), (torch.randn(3, 3),))
+@pytest.mark.parametrize(("isolate", "options"), [(True, {}), (False, {}), (False, LEGACY)])
+def test_what_a_trial_prints_stays_in_its_log(capfd, isolate, options):
+    found = onnx_debug.diagnose(PrintsMuch().eval(), (torch.randn(3, 3),), isolate=isolate, **options)
     output = capfd.readouterr()
-    assert "from the trial" not in output.out + output.err
+    assert output.out + output.err == ""
     assert "from the trial" in found.log
     assert len(found.log) < 500_000
 
@@ -196,6 +197,16 @@ def test_a_lost_helper_is_made_anew(who, monkeypatch):
     assert [culprit.fqn for culprit in found.culprits] == ["blocks.1.extra"]
     assert found.sufficient is True
     assert not running_children()
+
+
+def test_a_system_that_refuses_processes_is_a_note(monkeypatch):
+    def refuse():
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(os, "fork", refuse)
+    found = onnx_debug.diagnose(zoo.Stack({1: zoo.UntranslatedOperator()}).eval(), (torch.randn(2, 5, 8),), **LEGACY)
+    assert [culprit.fqn for culprit in found.culprits] == ["blocks.1.extra"]
+    assert "Resource temporarily unavailable" in found.notes[0]
 
 
 def test_every_trial_is_in_the_history():
