@@ -12,6 +12,7 @@ from onnx_debug import clues
 from onnx_debug.outcome import Clue, ClueKind, Comparison, Failure, Mode, Outcome, Stage, Trial, signature, stages_before
 from onnx_debug.stages import capture, compare, runtime
 from onnx_debug.target import Bench, Target, UnresolvedError
+from onnx_debug.verify.values import compare_values
 
 
 class Check:
@@ -80,7 +81,7 @@ class Check:
         rows = compare.compare_outputs(self._runnable.outputs, wanted, got, input_index=index, atol=case.atol, rtol=case.rtol)
         self._rows += rows
         bad = [row for row in rows if row.problem]
-        return self._difference(bad) if bad else None
+        return self._difference(bad, index) if bad else None
 
     def _recorded_outputs(self, trial: Trial, index: int) -> dict[str, torch.Tensor]:
         recording = self._bench.recordings.get(index)
@@ -93,12 +94,25 @@ class Check:
             feeds[hole.name] = runtime.flat_tensors(call.output.tensors())[hole.output]
         return feeds
 
-    def _difference(self, bad: list[Comparison]) -> Failure:
+    def _difference(self, bad: list[Comparison], index: int) -> Failure:
         first = bad[0]
         where = f"output {first.output}" + (f" with check input {first.input_index}" if first.input_index else "")
         found = tuple(clue for clue in self._hints if clue.kind in (ClueKind.SPECIALIZATION, ClueKind.TRACER_WARNING))
+        found += tuple(self._origins(index))
         key = signature(Stage.COMPARE, Mode.ERROR)
         return Failure(Stage.COMPARE, Mode.ERROR, key, "", f"{where}: {first.problem}", clues=found)
+
+    def _origins(self, index: int) -> list[Clue]:
+        """Where the numbers begin to be wrong: every value of the graph against that of ONNX Runtime, in one session."""
+        program = getattr(self._seen.program, "exported_program", None)
+        if program is None or self._runnable.holes:
+            return []
+        case = self._bench.case
+        feeds, locator = self._target.feeds[index], self._target.locator
+        try:
+            return list(compare_values(program, self._target.path, feeds, locator, tolerances=(case.atol, case.rtol)).origins)
+        except Exception:  # noqa: BLE001 - ONNX Runtime may refuse so many outputs; without origins the modules are compared
+            return []
 
     def _runtime_failure(self, stage: Stage, error: Exception) -> Failure:
         kind = type(error).__name__

@@ -26,6 +26,7 @@ from onnx_debug.recording import Call, CloneOnce, Leaf, ModuleNames, Recorder, R
 from onnx_debug.stages import runtime
 from onnx_debug.target import Progress
 from onnx_debug.tree import CallInfo, Tree
+from onnx_debug.verify.randomness import other_random_numbers
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,8 @@ def run_eager(case: Case, index: int, progress: Progress, *, seed: int | None = 
     progress.stage(Stage.EAGER)
     failure = None
     try:
-        with recorded(recorder):
+        # A Python or NumPy number that the exporter bakes in must not be the one that eager happens to draw.
+        with other_random_numbers(1 if seed is None else seed + 1), recorded(recorder):
             case.model(*args, **kwargs)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever the user's model raises is the answer
         failure = _eager_failure(error, names)
