@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 from torch.export import Dim
@@ -335,6 +336,26 @@ class ScriptedInside(nn.Module):
         return self.bad(self.scripted(x))
 
 
+class ThroughNumpy(nn.Module):
+    """The non-strict capture refuses numpy; the strict one takes it, and the operator behind it fails in translation."""
+
+    def forward(self, x):
+        array = x.detach().numpy()
+        return x + torch.from_numpy(np.argsort(array, axis=-1).copy())
+
+
+class OrthogonalWeight(nn.Module):
+    """A parametrization is guilty: a module that runs whenever the weight is read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Linear(8, 8)
+        self.turn = torch.nn.utils.parametrizations.orthogonal(nn.Linear(8, 8))
+
+    def forward(self, x):
+        return self.turn(self.first(x))
+
+
 class ConvNet(nn.Module):
     """The small net of old introductions."""
 
@@ -418,6 +439,8 @@ CASES = [
     ZooCase("killed", lambda: Stack({1: KilledInCapture()}), Stage.CAPTURE, {"blocks.1.extra": True}, mode=Mode.CRASH),
     ZooCase("hangs", lambda: Stack({1: HangsInCapture()}), Stage.CAPTURE, {"blocks.1.extra": True}, mode=Mode.TIMEOUT, timeout=8.0),
     ZooCase("scripted", ScriptedInside, Stage.CAPTURE, {"scripted": True, "bad": True}),
+    ZooCase("numpy", lambda: Stack({1: ThroughNumpy()}), Stage.TRANSLATE, {"blocks.1.extra": True}, "np.argsort"),
+    ZooCase("parametrization", OrthogonalWeight, Stage.TRANSLATE, {"turn.parametrizations.weight.0": True}),
     ZooCase(
         "legacy_operator",
         lambda: Stack({1: UntranslatedOperator()}),
