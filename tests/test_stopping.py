@@ -125,7 +125,6 @@ def test_what_a_killed_process_left_is_removed_later(tmp_path, monkeypatch):
     script = f"""
         import os, tempfile; tempfile.tempdir = {str(tmp_path)!r}
         from onnx_debug import directories
-from onnx_debug.events import TrialStarted
         directories.make()
         os.kill(os.getpid(), 9)
     """
