@@ -144,7 +144,7 @@ def unknown_output(model: nn.Module, output: Any) -> Clue | None:
     strange = [type(leaf).__name__ for leaf in torch_internals.tree_leaves(output) if not isinstance(leaf, known)]
     if not strange:
         return None
-    reason = f"returns a {strange[0]}, an object that torch.export cannot take apart"
+    reason = f"returns an object of class {strange[0]}, which torch.export cannot take apart"
     return Clue("", ClueKind.FRAME, _only_return(model), reason=reason)
 
 

@@ -219,7 +219,7 @@ class Search:
             found = yield from self._guilty_child(fqn, call, failure, clue)
             return found or replace(at_fault, own_code=named)
         reason = (
-            "it needs what its children return"
+            "its own code cannot be tried without what its children return"
             if outcome.ok
             else outcome.unresolved or "with its children replaced it fails in another way"
         )
@@ -257,8 +257,8 @@ class Search:
             outcome = yield from self._ask(self._alone(ancestor), f"{fqn} does not fail so alone: does {ancestor}, which calls it?")
             if alike(outcome.failure, failure):
                 assert outcome.failure is not None
-                reason = f"{fqn} exports alone; together with what {ancestor} does around it, it fails"
-                return Finding(ancestor, own_code=False, proof=Proof(ProofKind.ANCESTOR, reason=reason), failure=outcome.failure, clue=clue)
+                self.findings.notes.append(f"{fqn} exports alone; together with what {ancestor} does around it, it fails.")
+                return Finding(ancestor, own_code=False, proof=Proof(ProofKind.ANCESTOR), failure=outcome.failure, clue=clue)
         return None
 
     def _in_place(self, fqn: str, clue: Clue, failure: Failure) -> Proving:
@@ -287,8 +287,8 @@ class Search:
         partners = yield from self._smallest_failing("", children, failure, self._replaceable)
         self._set_aside |= set(partners)
         yield from self._ask_alone(partners)
-        reason = f"only with what {', '.join(partners)} returns"
-        return Finding("", own_code=True, proof=Proof(ProofKind.ROOT, own_code_trial=True, reason=reason), failure=failure, clue=clue)
+        self.findings.notes.append(f"The model's own code fails only on what {', '.join(partners)} returns.")
+        return Finding("", own_code=True, proof=Proof(ProofKind.ROOT), failure=failure, clue=clue)
 
     def _unproven(self, clue: Clue, failure: Failure) -> Finding:
         reason = "no trial reproduces the failure with this module alone or without it"
@@ -308,7 +308,8 @@ class Search:
             return found or self._whole_is_left(fqn, failure)
         guilty = yield from self._smallest_failing(fqn, children, failure, stubs)
         if len(guilty) > 1:
-            return Finding(fqn, own_code=False, proof=Proof(_kind(fqn), reason=f"only together: {', '.join(guilty)}"), failure=failure)
+            self.findings.notes.append(f"{fqn or 'The model'} fails only when these are together: {', '.join(guilty)}.")
+            return Finding(fqn, own_code=False, proof=Proof(_kind(fqn)), failure=failure)
         return (yield from self._go_down(guilty[0], failure))
 
     def _go_down(self, child: str, failure: Failure) -> Proving:

@@ -18,7 +18,6 @@ from onnx_debug.renderers.source import ReadLines, excerpt, read_lines
 from onnx_debug.renderers.tables import comparisons, steps, table, tensors
 from onnx_debug.renderers.words import (
     ALL_STAGES,
-    PROOFS,
     CellName,
     effort,
     guilty_lines,
@@ -29,6 +28,7 @@ from onnx_debug.renderers.words import (
     number,
     place,
     plural,
+    proof_words,
     proven,
     tensor,
     unproven,
@@ -153,7 +153,7 @@ def _summary(d: Diagnosis, culprit: Culprit, where: Place, alike: int) -> Iterat
     yield tag("span", why(culprit), class_="why")
     yield tag("span", tag("span", where(lines[0]), class_="place") if lines else None, class_="at")
     tone = "open" if culprit.proof.kind is ProofKind.UNPROVEN else "good"
-    yield tag("span", _badge_words(culprit), class_=f"badge {tone}", title=PROOFS[culprit.proof.kind])
+    yield tag("span", _badge_words(culprit), class_=f"badge {tone}", title=proof_words(culprit))
 
 
 def _badge_words(culprit: Culprit) -> str:
@@ -174,7 +174,7 @@ def _culprit(culprit: Culprit, where: Place, read: ReadLines) -> Iterator[Markup
             class_="below",
         )
     yield tensors(culprit)
-    facts = [PROOFS[culprit.proof.kind], "its own code is at fault" if culprit.own_code else "no single child of it is at fault"]
+    facts = [proof_words(culprit), "its own code is at fault" if culprit.own_code else "no single child of it is at fault"]
     facts += [f"recorded call {culprit.call_index + 1}"] if culprit.call_index else []
     facts += [f"also called {', '.join(culprit.aliases)}"] if culprit.aliases else []
     yield tag("p", f"Proof: {'; '.join(facts)}.", class_="facts")

@@ -61,7 +61,7 @@ _ADVICE_BY_MODE = {
 _ADVICE_BY_STAGE = {
     Stage.EAGER: "make the plain call model(*args, **kwargs) work first; nothing was exported.",
     Stage.OPTIONS: "correct the call of torch.onnx.export; no layer is to blame.",
-    Stage.CAPTURE: "rewrite this line so that it does not depend on Python-side values under tracing.",
+    Stage.CAPTURE: "change what this line does, or leave it out of the exported model; d.failure.details has the error in full.",
     Stage.TRANSLATE: "write this line with other operators.",
     Stage.OPTIMIZE: "export with optimize=False to see whether the optimizer alone is at fault.",
     Stage.LOAD: "try another opset_version, or write this line with other operators.",

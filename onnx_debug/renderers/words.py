@@ -127,11 +127,18 @@ def proven(d: Diagnosis) -> str:
 def _guilt(shown: list[Culprit]) -> list[str]:
     kinds = Counter(culprit.proof.kind for culprit in shown)
     if len(shown) == 1:
-        return [PROOFS[shown[0].proof.kind] + _own_code(shown)]
+        return [proof_words(shown[0]) + _own_code(shown)]
     if set(kinds) == {ProofKind.ALONE}:
         necessary = " and blocks by itself" if all(culprit.proof.necessary for culprit in shown) else ""
         return [f"each fails alone{necessary}{_own_code(shown)}"]
     return [", ".join(f"{kinds[kind]} {words}" for kind, words in _PROOFS_OF_SOME.items() if kind in kinds)] if kinds else []
+
+
+def proof_words(culprit: Culprit) -> str:
+    """How one culprit was shown to be guilty."""
+    if culprit.proof.kind is ProofKind.ROOT and not culprit.proof.own_code_trial:
+        return "the failure names the model's own line, and no trial puts it on one child alone"
+    return PROOFS[culprit.proof.kind]
 
 
 def _own_code(shown: list[Culprit]) -> str:

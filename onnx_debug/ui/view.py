@@ -128,7 +128,7 @@ def _culprit(culprit: Culprit, model_class: str, read: ReadLines, cell_name: wor
 def _proof(culprit: Culprit) -> list[dict[str, str]]:
     """What was shown and what was not: sentence and answer (yes, no, open)."""
     proof = culprit.proof
-    sentences = [(words.PROOFS[proof.kind], None if proof.kind is ProofKind.UNPROVEN else True)]
+    sentences = [(words.proof_words(culprit), None if proof.kind is ProofKind.UNPROVEN else True)]
     if proof.own_code_trial is not None:
         sentences.append(("with its children replaced it still fails: its own code", proof.own_code_trial))
     elif culprit.own_code:
