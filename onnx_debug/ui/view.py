@@ -130,7 +130,7 @@ def _proof(culprit: Culprit) -> list[dict[str, str]]:
     proof = culprit.proof
     sentences = [(words.proof_words(culprit), None if proof.kind is ProofKind.UNPROVEN else True)]
     if proof.own_code_trial is not None:
-        sentences.append(("with its children replaced it still fails: its own code", proof.own_code_trial))
+        sentences.append(("its own code is at fault, not a module that it calls", proof.own_code_trial))
     elif culprit.own_code:
         sentences.append(("its own code", None))
     if proof.necessary is not None:
