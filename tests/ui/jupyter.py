@@ -75,6 +75,9 @@ def serve(folder: Path, app: str) -> Iterator[Server]:
         log.close()
 
 
+OUTPUTS = "(index) => window.jupyterapp.shell.currentWidget.content.model.cells.get(index).toJSON().outputs"
+
+
 class Notebook:
     """A notebook open in a page. `requests` are all addresses that the page asked for, `errors` what went wrong in its scripts."""
 
@@ -122,7 +125,13 @@ class Notebook:
 
     def value(self, index: int) -> str:
         """What the cell's last expression shows as text."""
-        return str(self.run(index)[-1]["data"]["text/plain"])
+        outputs = self.run(index)
+        for _ in range(100):  # an output can come after the command has resolved
+            if outputs:
+                break
+            self.page.wait_for_timeout(100)
+            outputs = self.page.evaluate(OUTPUTS, index)
+        return str(outputs[-1]["data"]["text/plain"])
 
     def panel(self, which: int = 0) -> Any:
         """The panel on the page."""
