@@ -13,7 +13,7 @@ import torch
 from onnx_debug import report
 from onnx_debug.case import make_case
 from onnx_debug.diagnosis import Culprit, Diagnosis, Fix, Step
-from onnx_debug.errors import IsolationError, NoSpaceError, SessionClosedError
+from onnx_debug.errors import NoSpaceError, SessionClosedError
 from onnx_debug.events import CulpritFound, Event, Started, TrialFinished, TrialStarted
 from onnx_debug.files import deliver, keep_while_used
 from onnx_debug.findings import Question
@@ -310,7 +310,7 @@ def diagnose(  # noqa: PLR0913 - each is a keyword that users name
         timeout: seconds for one trial.
         memory_limit: bytes that one trial may take beyond the model.
         isolate: run trials in processes of their own, where the system can.
-        fixes: look for changes that make it export.
+        fixes: where the request is at fault, propose the call that works; it is tried before it is shown.
         on_event: told what happens, see `onnx_debug.events`.
         f: where to write the file when the export passes, as in `torch.onnx.export`.
         **export_options: `torch.onnx.export`'s own keywords, unchanged.
@@ -320,7 +320,7 @@ def diagnose(  # noqa: PLR0913 - each is a keyword that users name
 
     Raises:
         CaseError: what was handed over cannot be an export.
-        IsolationError: the processes that run the trials cannot be kept alive.
+        IsolationError: a mistake of onnx_debug itself in one of its processes.
     """
     with Session(
         model,
@@ -342,6 +342,3 @@ def diagnose(  # noqa: PLR0913 - each is a keyword that users name
 
 def _note_of(whole: Outcome | None) -> tuple[str, ...]:
     return (whole.note,) if whole is not None and whole.note else ()
-
-
-__all__ = ["IsolationError", "Session", "diagnose"]
