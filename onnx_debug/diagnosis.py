@@ -68,6 +68,19 @@ class TensorInfo:
 
 
 @dataclass(frozen=True)
+class ModuleCall:
+    """What one recorded call of a module got and returned.
+
+    Attributes:
+        index: how many calls of this module came before.
+    """
+
+    index: int
+    inputs: tuple[TensorInfo, ...] = ()
+    outputs: tuple[TensorInfo, ...] = ()
+
+
+@dataclass(frozen=True)
 class Culprit:
     """A module that is to blame, with the proof.
 
@@ -78,6 +91,8 @@ class Culprit:
         failure: how it fails when exported alone, or in place.
         call_index: which recorded call fails.
         source: the guilty line.
+        calls: the recorded calls whose shapes, dtypes or other arguments differ from those before.
+        graph_path: its own graph: what was captured of it before the failing operator, or else what was exported of it alone; or None.
     """
 
     fqn: str
@@ -92,6 +107,8 @@ class Culprit:
     reason: str = ""
     inputs: tuple[TensorInfo, ...] = ()
     outputs: tuple[TensorInfo, ...] = ()
+    calls: tuple[ModuleCall, ...] = ()
+    graph_path: str | None = None
 
 
 @dataclass(frozen=True)
@@ -151,6 +168,7 @@ class ModuleInfo:
         aliases: further paths of the same module object.
         calls: how often the recorded eager run called it.
         parameters: number of parameter elements in it and below it.
+        forward: where its class says what it computes; None for a class without Python source.
     """
 
     fqn: str
@@ -158,6 +176,7 @@ class ModuleInfo:
     aliases: tuple[str, ...] = ()
     calls: int = 0
     parameters: int = 0
+    forward: Source | None = None
 
 
 @dataclass(frozen=True)

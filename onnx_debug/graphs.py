@@ -18,7 +18,8 @@ PLACEHOLDER_DOMAIN = "onnx_debug"
 LARGE = 3000  # nodes; above this a browser needs seconds to lay the graph out
 _PAYLOAD = 1024  # bytes; larger constants are shown by type and shape only
 _TENSOR_DATA = ("raw_data", "float_data", "int32_data", "int64_data", "double_data", "uint64_data", "string_data", "external_data")
-_NAME_SCOPES = "pkg.torch.onnx.name_scopes"
+NAME_SCOPES = "pkg.torch.onnx.name_scopes"  # metadata of a node
+FAILING = "onnx_debug.failing"  # metadata of the node at which a capture or translation stopped
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Node:
         original: the name in the model file; empty when it has none.
         fqn: the module it comes from, "" for the whole model's own code; None when the exporter left no trace.
         placeholder: it stands for a whole module.
+        failing: the export stopped here.
         outputs: the values it makes.
     """
 
@@ -38,6 +40,7 @@ class Node:
     op: str
     fqn: str | None
     placeholder: bool = False
+    failing: bool = False
     outputs: tuple[str, ...] = ()
 
 
@@ -81,11 +84,12 @@ def display(model: onnx.ModelProto, *, modules: Collection[str] = (), focus: str
     lighten(model)
     owners = node_modules(model.graph.node, originals, modules)
     nodes = [
-        Node(node.name, original, node.op_type, owners[node.name], node.domain == PLACEHOLDER_DOMAIN, tuple(node.output))
+        Node(node.name, original, node.op_type, owners[node.name], node.domain == PLACEHOLDER_DOMAIN, _fails(node), tuple(node.output))
         for node, original in zip(model.graph.node, originals, strict=True)
     ]
     if len(nodes) > limit:
-        keep = neighbourhood(model.graph, {node.name for node in nodes if focus is not None and within(node.fqn, focus)}, limit)
+        start = {node.name for node in nodes if node.failing or (focus is not None and within(node.fqn, focus))}
+        keep = neighbourhood(model.graph, start, limit)
         restrict(model.graph, keep)
         shown = tuple(node for node in nodes if node.name in keep)
     else:
@@ -153,6 +157,10 @@ def restrict(graph: onnx.GraphProto, keep: Collection[str]) -> None:
     _replace(graph.value_info, known)
     _replace(graph.input, [types.get(name) or onnx.ValueInfoProto(name=name) for name in entering])
     _replace(graph.output, [types.get(name) or onnx.ValueInfoProto(name=name) for name in leaving])
+
+
+def _fails(node: onnx.NodeProto) -> bool:
+    return any(entry.key == FAILING for entry in node.metadata_props)
 
 
 def _replace(field: object, values: list[onnx.NodeProto] | list[onnx.TensorProto] | list[onnx.ValueInfoProto]) -> None:
@@ -226,7 +234,7 @@ def _name_uniquely(nodes: Iterable[onnx.NodeProto]) -> None:
 def _module(node: onnx.NodeProto, original: str, legacy: _LegacyNames) -> str | None:
     if node.domain == PLACEHOLDER_DOMAIN:
         return next((attribute.s.decode() for attribute in node.attribute if attribute.name == "module"), None)
-    scopes = next((entry.value for entry in node.metadata_props if entry.key == _NAME_SCOPES), None)
+    scopes = next((entry.value for entry in node.metadata_props if entry.key == NAME_SCOPES), None)
     if scopes is not None:
         return _last_scope(scopes)
     return legacy.resolve(original) if original.startswith("/") else None

@@ -149,6 +149,7 @@ class Outcome:
         hints: clues that hold whether or not the trial failed (operators without translation, baked branches).
         passed: the stages that passed.
         onnx_path: the exported model, if it got that far; a file of the session's private directory.
+        captured_path: of a failed capture or translation, the operators up to the failing one, as a file in ONNX's form for display only.
         comparisons: one row for each output of each input.
         log: what the exporter printed and logged.
         note: what the reader should know, such as why values could not be compared.
@@ -160,6 +161,7 @@ class Outcome:
     hints: tuple[Clue, ...] = ()
     passed: tuple[Stage, ...] = ()
     onnx_path: str | None = None
+    captured_path: str | None = None
     comparisons: tuple[Comparison, ...] = ()
     log: str = ""
     note: str = ""

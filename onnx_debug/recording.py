@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import inspect
+import linecache
 import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -17,6 +19,7 @@ from torch import nn
 
 from onnx_debug import torch_internals
 from onnx_debug.diagnosis import ModuleInfo
+from onnx_debug.outcome import Source
 from onnx_debug.packing import Packed, PackingError, pack
 from onnx_debug.tree import CallInfo, Tree
 
@@ -54,9 +57,18 @@ class ModuleNames:
                 aliases=tuple(names[1:]),
                 calls=calls.get(names[0], 0),
                 parameters=sum(p.numel() for p in self.modules[names[0]].parameters() if not isinstance(p, nn.UninitializedParameter)),
+                forward=_forward(type(self.modules[names[0]])),
             )
             for names in self.names.values()
         )
+
+
+def _forward(kind: type[nn.Module]) -> Source | None:
+    """Where the class says what it computes."""
+    code = getattr(inspect.unwrap(kind.forward), "__code__", None)
+    if code is None or kind.forward is nn.Module.forward:
+        return None  # a list of modules, or a class that is not written in Python
+    return Source(code.co_filename, code.co_firstlineno, linecache.getline(code.co_filename, code.co_firstlineno).strip(), "forward")
 
 
 @dataclass

@@ -3,29 +3,35 @@
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from onnx_debug.diagnosis import Answer, Culprit, Proof, ProofKind, Step, TensorInfo
+from onnx_debug.diagnosis import Answer, Culprit, ModuleCall, Proof, ProofKind, Step
 from onnx_debug.findings import Finding, Question
 from onnx_debug.outcome import Failure, Outcome, Trial
+from onnx_debug.tree import Tree
 from onnx_debug.workshop import EagerReport
 
-Tensors = tuple[TensorInfo, ...]
-Describe = Callable[[str, int], tuple[Tensors, Tensors]]
+Describe = Callable[[str, int], ModuleCall]
 
+_MOST_CALLS = 12  # of one module, that are described
 _PACKAGES = ("torch", "onnx", "onnxscript", "onnxruntime", "onnx-debug")
 
 
-def culprits(findings: Iterable[Finding], report: EagerReport, describe: Describe) -> tuple[Culprit, ...]:
+def culprits(
+    findings: Iterable[Finding], report: EagerReport, describe: Describe, outcomes: Mapping[Trial, Outcome]
+) -> tuple[Culprit, ...]:
     """The findings with everything that is known of their modules, in execution order."""
     tree = report.tree()
-    return tuple(_culprit(finding, report, describe) for finding in sorted(findings, key=lambda finding: tree.order(finding.fqn)))
+    return tuple(
+        _culprit(finding, tree, describe, graph_alone(outcomes, finding))
+        for finding in sorted(findings, key=lambda finding: tree.order(finding.fqn))
+    )
 
 
-def _culprit(finding: Finding, report: EagerReport, describe: Describe) -> Culprit:
-    info = next(module for module in report.modules if module.fqn == finding.fqn)
-    inputs, outputs = describe(finding.fqn, finding.call)
+def _culprit(finding: Finding, tree: Tree, describe: Describe, graph_path: str | None) -> Culprit:
+    info = tree.modules[finding.fqn]
+    failing = describe(finding.fqn, finding.call)
     clue = finding.clue
     return Culprit(
         finding.fqn,
@@ -38,9 +44,24 @@ def _culprit(finding: Finding, report: EagerReport, describe: Describe) -> Culpr
         source=clue.source if clue is not None else None,
         op=clue.op if clue is not None and clue.op else finding.failure.op,
         reason=clue.reason if clue is not None else "",
-        inputs=inputs,
-        outputs=outputs,
+        inputs=failing.inputs,
+        outputs=failing.outputs,
+        calls=calls(finding.fqn, tree, describe),
+        graph_path=graph_path,
     )
+
+
+def calls(fqn: str, tree: Tree, describe: Describe) -> tuple[ModuleCall, ...]:
+    """The recorded calls of a module that differ from those before."""
+    return tuple(describe(fqn, index) for index in tree.differing_calls(fqn)[:_MOST_CALLS])
+
+
+def graph_alone(outcomes: Mapping[Trial, Outcome], finding: Finding) -> str | None:
+    """What a trial of the culprit alone captured before it failed, or else exported."""
+    for trial, outcome in outcomes.items():
+        if (trial.module, trial.stubs, trial.call) == (finding.fqn, frozenset(), finding.call) and outcome.failed:
+            return outcome.captured_path or outcome.onnx_path
+    return None
 
 
 def eager_culprits(failure: Failure, report: EagerReport) -> tuple[Culprit, ...]:

@@ -12,7 +12,7 @@ import torch
 
 from onnx_debug import report
 from onnx_debug.case import make_case
-from onnx_debug.diagnosis import Culprit, Diagnosis, Fix, Step
+from onnx_debug.diagnosis import Culprit, Diagnosis, Fix, ModuleCall, Step
 from onnx_debug.errors import NoSpaceError, SessionClosedError
 from onnx_debug.events import CulpritFound, Event, Started, TrialFinished, TrialStarted
 from onnx_debug.files import deliver, keep_while_used
@@ -68,7 +68,7 @@ class Session:
         self._question: Question | None = None
         self._steps: list[Step] = []
         self._outcomes: dict[Trial, Outcome] = {}
-        self._described: dict[tuple[str, int], Any] = {}
+        self._described: dict[tuple[str, int], ModuleCall] = {}
         self._announced: set[str] = set()
         self._request, self._fixes = "", ()  # type: tuple[str, tuple[Fix, ...]]
         self._finished = self._stopped = self._closed = False
@@ -125,6 +125,11 @@ class Session:
                 raise ValueError(f"the model has no module {name!r}")
         trial = Trial(names[module] or "", frozenset(names[stub] or "" for stub in stubs), call)
         return self._answer(Question(trial, "asked for"))[0]
+
+    def calls(self, module: str) -> tuple[ModuleCall, ...]:
+        """What a module got and returned in the model: the first call, and each later one with other shapes, dtypes or arguments."""
+        known = self._report is not None and module in self._report.tree().modules
+        return report.calls(module, self._report.tree(), self._describe) if self._report is not None and known else ()
 
     def stop(self) -> None:
         """End the search; what was found so far stays."""
@@ -272,14 +277,15 @@ class Session:
             return ()
         if self._report.outcome.failure is not None:
             return report.eager_culprits(self._report.outcome.failure, self._report)
-        return report.culprits(self._search.findings.culprits if self._search is not None else (), self._report, self._describe)
+        found = self._search.findings.culprits if self._search is not None else ()
+        return report.culprits(found, self._report, self._describe, self._outcomes)
 
-    def _describe(self, fqn: str, call: int) -> Any:
+    def _describe(self, fqn: str, call: int) -> ModuleCall:
         key = (fqn, call)
         if key not in self._described:
             if self._closed:
-                return (), ()
-            self._described[key] = self._lab.describe(fqn, call)
+                return ModuleCall(call)
+            self._described[key] = ModuleCall(call, *self._lab.describe(fqn, call))
         return self._described[key]
 
 

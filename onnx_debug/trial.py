@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 import torch
 
-from onnx_debug import clues, torch_internals
+from onnx_debug import captured, clues, torch_internals
 from onnx_debug.check import Check
 from onnx_debug.outcome import Clue, Failure, Mode, Outcome, Stage, Trial, signature, stages_before
 from onnx_debug.packing import PackingError, unpack
@@ -71,7 +71,8 @@ def _export_and_run(bench: Bench, trial: Trial, target: Target, stubs: list[Stub
     if seen.error is not None:
         failure = _export_failure(seen, target, _returned(bench, trial))
         passed = stages_before(failure.stage)
-        return Answer(Outcome(failure, hints=hints, passed=passed, log=seen.log), traced)
+        drawn = captured.save(seen.error, target.module, target.locator, bench.directory / "captured.onnx") if not trial.stubs else None
+        return Answer(Outcome(failure, hints=hints, passed=passed, captured_path=drawn, log=seen.log), traced)
     ran = Check(bench, target, seen, hints)
     return Answer(ran.outcome(trial), traced)
 
