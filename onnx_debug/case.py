@@ -38,6 +38,7 @@ class Case:
         options: `torch.onnx.export`'s own keywords, unchanged; without `f`, `args` and `kwargs`.
         f: where the user wants the file: a path, a binary stream, or None.
         check_inputs: further inputs on which ONNX must agree with the eager module.
+        labels: what each of them is, in plain words.
         atol, rtol: tolerances of the comparison; None: by dtype.
     """
 
@@ -47,6 +48,7 @@ class Case:
     options: dict[str, Any] = field(default_factory=dict)
     f: Any = None
     check_inputs: tuple[Inputs, ...] = ()
+    labels: tuple[str, ...] = ()
     atol: float | None = None
     rtol: float | None = None
 
@@ -59,6 +61,14 @@ class Case:
     def inputs(self) -> tuple[Inputs, ...]:
         """The given inputs, then the check inputs."""
         return ((self.args, self.kwargs), *self.check_inputs)
+
+    def label(self, index: int) -> str:
+        """What the inputs at this position are, in plain words; empty for the given ones."""
+        return self.labels[index - 1] if index else ""
+
+    def with_check(self, inputs: Inputs, label: str) -> Case:
+        """The case with one more set of inputs to agree on."""
+        return replace(self, check_inputs=(*self.check_inputs, inputs), labels=(*self.labels, label))
 
     @property
     def asks_dynamic(self) -> bool:
@@ -99,7 +109,8 @@ def make_case(  # noqa: PLR0913 - what `diagnose` takes
     further = tuple(_as_inputs(item) for item in check_inputs)
     for item in further:
         _require_fit(model, item)
-    return Case(model, *inputs, options=chosen, f=f, check_inputs=further, atol=atol, rtol=rtol)
+    labels = tuple(f"check input {number}" for number in range(1, len(further) + 1))
+    return Case(model, *inputs, options=chosen, f=f, check_inputs=further, labels=labels, atol=atol, rtol=rtol)
 
 
 def _normalise(args: Any, kwargs: Mapping[str, Any] | None) -> Inputs:

@@ -4,14 +4,29 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Sequence
+from dataclasses import replace
 
 import onnx
 import torch
 
 from onnx_debug import clues
-from onnx_debug.outcome import Clue, ClueKind, Comparison, Failure, Mode, Outcome, Stage, Trial, signature, stages_before
+from onnx_debug.outcome import (
+    Asked,
+    Clue,
+    ClueKind,
+    Comparison,
+    Failure,
+    Mode,
+    NodeError,
+    Outcome,
+    Stage,
+    Trial,
+    signature,
+    stages_before,
+)
 from onnx_debug.stages import capture, compare, runtime
 from onnx_debug.target import Bench, Target, UnresolvedError
+from onnx_debug.verify.asked import compare_request
 from onnx_debug.verify.values import compare_values
 
 
@@ -21,6 +36,7 @@ class Check:
     def __init__(self, bench: Bench, target: Target, seen: capture.Export, hints: tuple[Clue, ...]) -> None:
         self._bench, self._target, self._seen, self._hints = bench, target, seen, hints
         self._rows: list[Comparison] = []
+        self._node_errors: tuple[NodeError, ...] = ()
         self._note = ""
 
     def outcome(self, trial: Trial) -> Outcome:
@@ -30,9 +46,16 @@ class Check:
         except runtime.NestedPlaceholderError:
             failure = None  # what can be exported was exported; running it would need the replaced module
         stages = stages_before(failure.stage) if failure else tuple(Stage)
-        path = str(self._target.path)
         return Outcome(
-            failure, hints=self._hints, passed=stages, onnx_path=path, comparisons=tuple(self._rows), log=self._seen.log, note=self._note
+            failure,
+            hints=self._hints,
+            passed=stages,
+            onnx_path=str(self._target.path),
+            comparisons=tuple(self._rows),
+            asked=self._asked(trial),
+            node_errors=self._node_errors,
+            log=self._seen.log,
+            note=self._note,
         )
 
     def _load(self) -> Failure | None:
@@ -74,11 +97,14 @@ class Check:
         try:
             got = runtime.run_session(self._session, self._runnable.outputs, feeds)
         except Exception as error:  # noqa: BLE001 - ONNX Runtime's exception types have no common base
-            return self._runtime_failure(Stage.RUN, error)
+            return self._runtime_failure(Stage.RUN, error, index)
         self._bench.progress.stage(Stage.COMPARE)
         case = self._bench.case
         wanted = runtime.flat_tensors(expected)
-        rows = compare.compare_outputs(self._runnable.outputs, wanted, got, input_index=index, atol=case.atol, rtol=case.rtol)
+        rows = [
+            replace(row, input_index=index, inputs=case.label(index))
+            for row in compare.compare_outputs(self._runnable.outputs, wanted, got, atol=case.atol, rtol=case.rtol)
+        ]
         self._rows += rows
         bad = [row for row in rows if row.problem]
         return self._difference(bad, index) if bad else None
@@ -96,32 +122,47 @@ class Check:
 
     def _difference(self, bad: list[Comparison], index: int) -> Failure:
         first = bad[0]
-        where = f"output {first.output}" + (f" with check input {first.input_index}" if first.input_index else "")
-        found = tuple(clue for clue in self._hints if clue.kind in (ClueKind.SPECIALIZATION, ClueKind.TRACER_WARNING))
-        found += tuple(self._origins(index))
+        where = f"output {first.output}" + (f" with {first.inputs}" if first.inputs else "")
+        found = (*self._frozen(index), *self._origins(index))
         key = signature(Stage.COMPARE, Mode.ERROR)
         return Failure(Stage.COMPARE, Mode.ERROR, key, "", f"{where}: {first.problem}", clues=found)
 
-    def _origins(self, index: int) -> list[Clue]:
+    def _origins(self, index: int) -> tuple[Clue, ...]:
         """Where the numbers begin to be wrong: every value of the graph against that of ONNX Runtime, in one session."""
         program = getattr(self._seen.program, "exported_program", None)
         if program is None or self._runnable.holes:
-            return []
+            return ()
         case = self._bench.case
         feeds, locator = self._target.feeds[index], self._target.locator
         try:
-            return list(compare_values(program, self._target.path, feeds, locator, tolerances=(case.atol, case.rtol)).origins)
+            found = compare_values(program, self._target.path, feeds, locator, tolerances=(case.atol, case.rtol))
         except Exception:  # noqa: BLE001 - ONNX Runtime may refuse so many outputs; without origins the modules are compared
-            return []
+            return ()
+        self._node_errors = tuple(row for row in found.rows if row.problem or row.own_problem)
+        return tuple(found.origins)
 
-    def _runtime_failure(self, stage: Stage, error: Exception) -> Failure:
+    def _asked(self, trial: Trial) -> tuple[Asked, ...]:
+        """What was asked of the whole model's file, and what it has."""
+        if trial.module or trial.stubs or trial.minimal_options:
+            return ()
+        model = onnx.load(self._target.path, load_external_data=False)
+        return tuple(compare_request(self._bench.case, model, self._target.feeds[0], self._hints))
+
+    def _runtime_failure(self, stage: Stage, error: Exception, index: int = 0) -> Failure:
         kind = type(error).__name__
-        found = self._named_nodes(stage, str(error))
-        if stage is Stage.RUN:
-            found = [clue for clue in self._hints if clue.kind is ClueKind.SPECIALIZATION] + found
+        named = self._named_nodes(stage, str(error))
+        names = {clue.fqn for clue in named}
+        frozen = sorted(self._frozen(index), key=lambda clue: clue.fqn not in names) if stage is Stage.RUN else []
+        found = frozen + named
         op = next((clue.op for clue in found if clue.op), None)
+        message = f"with {self._bench.case.label(index)}: {error}" if index else str(error)
         details = "".join(traceback.format_exception(error))
-        return Failure(stage, Mode.ERROR, signature(stage, Mode.ERROR, kind), kind, str(error), op, tuple(found), details)
+        return Failure(stage, Mode.ERROR, signature(stage, Mode.ERROR, kind), kind, message, op, tuple(found), details)
+
+    def _frozen(self, index: int) -> list[Clue]:
+        """What the export fixed that may differ from input to input; the inputs of the export itself fit what a tracer froze."""
+        kinds = (ClueKind.SPECIALIZATION, ClueKind.TRACER_WARNING) if index else (ClueKind.SPECIALIZATION,)
+        return [clue for clue in self._hints if clue.kind in kinds]
 
     def _named_nodes(self, stage: Stage, message: str) -> list[Clue]:
         """Modules of the nodes that ONNX Runtime refuses, or names: its exceptions carry text only."""

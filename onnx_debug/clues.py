@@ -236,8 +236,7 @@ def from_tracer_warnings(warned: Iterable[Any], locator: Locator) -> list[Clue]:
     for warning in warned:
         traced: type[Warning] = torch.jit.TracerWarning  # type: ignore[attr-defined]
         if issubclass(warning.category, traced) and not _TORCH.search(warning.filename):
-            reason = str(warning.message).split(". ", 1)[0]
-            found.extend(from_lines([(warning.filename, warning.lineno)], locator, ClueKind.TRACER_WARNING, reason))
+            found.extend(from_lines([(warning.filename, warning.lineno)], locator, ClueKind.TRACER_WARNING))
     return found
 
 

@@ -13,7 +13,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin
 
-from onnx_debug.outcome import Comparison, Failure, Mode, Outcome, Source, Stage
+from onnx_debug.outcome import Asked, Comparison, Failure, Mode, NodeError, Outcome, Source, Stage
 
 FORMAT_VERSION = 1
 
@@ -193,6 +193,8 @@ class Diagnosis:
         onnx_path: the exported model; or the partial graph, with each culprit as one placeholder node; or None.
         notes: facts the reader should know (what could not be proven, isolation that was not available, training mode).
         comparisons: eager against ONNX Runtime, one row for each output of each input.
+        asked: what was asked of the file (dynamic dimensions, opset, names), what it has, and the sizes that were tried.
+        node_errors: where outputs differ: the values inside the graph that differ, in the order of execution.
         modules: the model's tree, in `named_modules()` order.
         log: what the exporter printed and logged for the whole model.
         versions: package name to version.
@@ -210,6 +212,8 @@ class Diagnosis:
     notes: tuple[str, ...] = ()
     trials: tuple[Step, ...] = ()
     comparisons: tuple[Comparison, ...] = ()
+    asked: tuple[Asked, ...] = ()
+    node_errors: tuple[NodeError, ...] = ()
     modules: tuple[ModuleInfo, ...] = ()
     log: str = ""
     dynamo: bool = True

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from onnx_debug import clues, directories, muting
-from onnx_debug.case import Case
+from onnx_debug.case import Case, Inputs
 from onnx_debug.outcome import Clue, Outcome, Trial
 from onnx_debug.packing import PackingError, pack, unpack
 from onnx_debug.recording import ModuleNames
 from onnx_debug.target import Bench, Progress
 from onnx_debug.trial import run_trial
 from onnx_debug.untouched import untouched
+from onnx_debug.verify import beyond
 from onnx_debug.workshop import Board, EagerReport, EagerRun, describe, first_wrong_module, random_modules, reread_request, run_eager
 
 _OUTPUT, _MOST_OUTPUT = "output.log", 100_000
@@ -51,6 +55,21 @@ class InProcessLab:
             self._board.merge(trial, answer.traced)
         printed = (directory / _OUTPUT).read_text(errors="replace")[-_MOST_OUTPUT:]
         return replace(answer.outcome, log=answer.outcome.log + printed)
+
+    def look_beyond(self, outcome: Outcome, timeout: float) -> Outcome:
+        """Other inputs than those given, and what was asked for; inputs on which ONNX differs count in all later trials."""
+        start = time.perf_counter()
+
+        def eager(inputs: Inputs) -> list[torch.Tensor] | None:
+            with untouched(self._case.model):
+                return beyond.eager_outputs(self._case, _copied(inputs))
+
+        with muting.printed_to(self.directory / _OUTPUT), untouched(self._case.model):
+            found = beyond.look_beyond(self._case, outcome, eager, Progress().stage, timeout)
+        if found.differs is not None:
+            self._case = beyond.adopted(self._case, outcome, found.differs)
+            outcome = self.run(Trial(""), timeout)
+        return replace(beyond.joined(outcome, found), seconds=time.perf_counter() - start)
 
     def explain_numbers(self, outcome: Outcome, timeout: float) -> tuple[Clue, ...]:
         """Clues to where wrong numbers come from."""

@@ -33,10 +33,12 @@ from onnx_debug.case import Case
 from onnx_debug.errors import IsolationError, SessionClosedError
 from onnx_debug.outcome import Clue, Failure, Mode, Outcome, Stage, Trial, signature
 from onnx_debug.processes import Child, adopt_orphans, end_children, end_orphans, fork, hang_up, uninterrupted
-from onnx_debug.recorders import Described, Recorders
+from onnx_debug.recorders import Described, Recorders, eager_in_fork
 from onnx_debug.recording import ModuleNames, Recording
 from onnx_debug.target import Bench
 from onnx_debug.trial import Answer, run_trial
+from onnx_debug.verify import beyond
+from onnx_debug.verify.beyond import Beyond
 from onnx_debug.workshop import Board, EagerReport, reread_request
 
 _LONGEST_SILENCE = 60.0  # seconds without a pulse: a fork of a process with threads can inherit a lock that nobody will release
@@ -93,6 +95,15 @@ class ForkedLab:
         self._board.merge(trial, traced)  # for the next fork server
         found: Outcome = outcome
         return found
+
+    def look_beyond(self, outcome: Outcome, timeout: float) -> Outcome:
+        """Other inputs than those given, and what was asked for; inputs on which ONNX differs count in all later trials."""
+        with contextlib.suppress(_LostError):
+            position, found = self._ask("look_beyond", outcome, timeout)
+            if position is not None:
+                self._case = beyond.adopted(self._case, outcome, position)  # for the next fork server
+            outcome = found
+        return outcome
 
     def explain_numbers(self, outcome: Outcome, timeout: float) -> tuple[Clue, ...]:
         """Clues to where wrong numbers come from."""
@@ -234,6 +245,27 @@ class _Server:
         self._board.merge(trial, traced)
         log = answer.outcome.log + watching.end_of(watch.output)
         return replace(answer.outcome, log=log, seconds=time.perf_counter() - start), traced
+
+    def look_beyond(self, outcome: Outcome, timeout: float) -> tuple[int | None, Outcome]:
+        start = time.perf_counter()
+        directory = Path(tempfile.mkdtemp(dir=self._directory))
+        with watching.Watch(directory) as watch:
+
+            def work(connection: Connection) -> None:
+                eager = partial(eager_in_fork, self._case, watch.output)
+                connection.send(beyond.look_beyond(self._case, outcome, eager, watch.progress.stage, timeout / 2))
+
+            child = fork(work, watch.output)
+            found = watch.wait(child, self._line, timeout, self._memory_limit)
+            child.kill()
+            end_orphans()
+        if not isinstance(found, Beyond):
+            found = Beyond(asked=outcome.asked, notes=(f"Other inputs than those given could not all be tried: {found.words}.",))
+        if found.differs is not None:
+            self._case = beyond.adopted(self._case, outcome, found.differs)
+            self.recorders.use(self._case)
+            outcome = self.trial(Trial(""), timeout, require_dynamic=False)[0]
+        return found.differs, replace(beyond.joined(outcome, found), seconds=time.perf_counter() - start)
 
     def explain_numbers(self, outcome: Outcome, timeout: float) -> tuple[Clue, ...]:
         first = next((row.input_index for row in outcome.comparisons if row.problem), 0)

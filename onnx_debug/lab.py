@@ -23,6 +23,7 @@ class Lab(Protocol):
 
     def eager(self, timeout: float) -> EagerReport: ...  # noqa: D102
     def run(self, trial: Trial, timeout: float, *, require_dynamic: bool = False) -> Outcome: ...  # noqa: D102
+    def look_beyond(self, outcome: Outcome, timeout: float) -> Outcome: ...  # noqa: D102
     def explain_numbers(self, outcome: Outcome, timeout: float) -> tuple[Clue, ...]: ...  # noqa: D102
     def describe(self, fqn: str, call: int) -> tuple[tuple[Any, ...], tuple[Any, ...]]: ...  # noqa: D102
     def correct_options(self, timeout: float) -> tuple[tuple[str, ...], str, Outcome | None]: ...  # noqa: D102

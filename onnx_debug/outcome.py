@@ -110,6 +110,7 @@ class Trial:
         call: which recorded call of `module` gives the inputs.
         minimal_options: drop input and output names, dynamic shapes and axes, the opset and the translation table.
         eager_inputs: use the inputs as recorded in eager; else they are shaped as the whole model's capture saw them.
+        beyond: the whole model passes on the inputs that were given: go on to other values and sizes, and to what was asked for.
     """
 
     module: str
@@ -117,6 +118,7 @@ class Trial:
     call: int = 0
     minimal_options: bool = False
     eager_inputs: bool = False
+    beyond: bool = False
 
 
 @dataclass(frozen=True)
@@ -125,6 +127,7 @@ class Comparison:
 
     Attributes:
         input_index: 0 for the given inputs, then the check inputs in order.
+        inputs: what these inputs are, in plain words; empty for the given ones.
         output: name of the ONNX output.
         problem: empty when the two agree; else what differs, in plain words.
         max_abs_diff, max_rel_diff: over finite elements; NaN when the shapes differ.
@@ -137,6 +140,48 @@ class Comparison:
     max_rel_diff: float = 0.0
     mismatched: int = 0
     total: int = 0
+    inputs: str = ""
+
+
+@dataclass(frozen=True)
+class NodeError:
+    """One value inside the exported graph that is not what the captured program computes.
+
+    Attributes:
+        name: of the value in the file.
+        op: the operator, as `namespace::name.overload`.
+        max_abs_diff: all earlier differences included; NaN when the shapes differ.
+        problem: how they differ; empty within tolerances.
+        own_problem: the same when the operator is computed from ONNX's own inputs: what goes wrong here and did not spread to here.
+    """
+
+    name: str
+    op: str
+    max_abs_diff: float
+    problem: str = ""
+    own_problem: str = ""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One thing that was asked of the exported file.
+
+    Attributes:
+        subject: what it is about, as the user wrote it: `dynamic_shapes['x'][0]`, `opset_version`, `input_names[1]`.
+        asked, got: both in plain words.
+        problem: why that is wrong; empty when it is fine.
+        clue: the module and line that fixed a dimension, if known.
+        works, fails, rejected: other sizes on which ONNX agrees, on which it does not, and that the eager module itself does not accept.
+    """
+
+    subject: str
+    asked: str
+    got: str
+    problem: str = ""
+    clue: Clue | None = None
+    works: tuple[int, ...] = ()
+    fails: tuple[int, ...] = ()
+    rejected: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -151,6 +196,8 @@ class Outcome:
         onnx_path: the exported model, if it got that far; a file of the session's private directory.
         captured_path: of a failed capture or translation, the operators up to the failing one, as a file in ONNX's form for display only.
         comparisons: one row for each output of each input.
+        asked: what was asked of the whole model's file, and what the file has.
+        node_errors: where the outputs differ: the values inside the graph that differ, in the order of execution.
         log: what the exporter printed and logged.
         note: what the reader should know, such as why values could not be compared.
         seconds: wall time, process start included.
@@ -163,6 +210,8 @@ class Outcome:
     onnx_path: str | None = None
     captured_path: str | None = None
     comparisons: tuple[Comparison, ...] = ()
+    asked: tuple[Asked, ...] = ()
+    node_errors: tuple[NodeError, ...] = ()
     log: str = ""
     note: str = ""
     seconds: float = 0.0

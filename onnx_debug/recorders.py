@@ -16,10 +16,11 @@ from typing import Any
 import torch
 
 from onnx_debug import clues, watching
-from onnx_debug.case import Case
+from onnx_debug.case import Case, Inputs
 from onnx_debug.outcome import Clue, Outcome
 from onnx_debug.processes import Child, fork
 from onnx_debug.recording import Call, ModuleNames, Recording
+from onnx_debug.verify.beyond import eager_outputs
 from onnx_debug.workshop import EagerReport, EagerRun, describe, first_wrong_module, random_modules, run_eager
 
 Described = tuple[tuple[Any, ...], tuple[Any, ...]]
@@ -40,6 +41,10 @@ class Recorders:
         self._names = ModuleNames(case.model)
         self._children: dict[int, Child] = {}
         self._reports: dict[int, EagerReport] = {}
+
+    def use(self, case: Case) -> None:
+        """Take the case with more inputs to agree on; what was recorded of the others stays."""
+        self._case = case
 
     def start(self, index: int, seed: int | None = None) -> tuple[Child, watching.Watch]:
         """Begin to run the model on the inputs `case.inputs[index]`."""
@@ -121,6 +126,24 @@ class Recorders:
             pass
         child.kill()  # a late answer would be taken for the next one
         return None
+
+
+def eager_in_fork(case: Case, output: Path, inputs: Inputs) -> list[torch.Tensor] | None:
+    """What the model returns for these inputs, computed in a fork: the model here keeps its state. None: it rejects them, or dies."""
+
+    def work(connection: Connection) -> None:
+        buffer = io.BytesIO()
+        torch.save(eager_outputs(case, inputs), buffer)
+        connection.send_bytes(buffer.getbuffer())
+
+    child = fork(work, output)
+    try:
+        found: list[torch.Tensor] | None = torch.load(io.BytesIO(child.connection.recv_bytes()), weights_only=True)
+        return found
+    except EOFError:
+        return None
+    finally:
+        child.kill()
 
 
 def _hand_over(run: EagerRun, case: Case, connection: Connection) -> None:

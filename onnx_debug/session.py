@@ -164,6 +164,8 @@ class Session:
             notes=(*self._notes, *(findings.notes if findings is not None else ()), *_note_of(whole)),
             trials=tuple(self._steps),
             comparisons=whole.comparisons if whole is not None else (),
+            asked=whole.asked if whole is not None else (),
+            node_errors=whole.node_errors if whole is not None else (),
             modules=eager.modules if eager is not None else (),
             log=whole.log if whole is not None else "",
             dynamo=self._case.dynamo,
@@ -202,10 +204,11 @@ class Session:
     def _finish(self) -> None:
         """The search has ended: what remains is the request, and the file that the user asked for."""
         self._finished = True
-        whole = self._outcomes[Trial("")]
-        if self._search is not None and self._search.findings.request_at_fault:
+        findings = self._search.findings if self._search is not None else None
+        whole = findings.whole if findings is not None else None
+        if findings is not None and findings.request_at_fault:
             self._explain_request()
-        if whole.ok:
+        if whole is not None and whole.ok:
             try:
                 deliver(self._case.f, whole.onnx_path)
             except OSError as error:
@@ -230,7 +233,7 @@ class Session:
         trial = question.trial
         number = len(self._steps) + 1
         self.on_event(TrialStarted(number, trial, question.why))
-        outcome = self._lab.run(trial, self._limit(trial), require_dynamic=self._dynamic_conflict())
+        outcome = self._run(trial)
         if outcome.failure is not None and outcome.failure.stage is Stage.COMPARE and not trial.module:
             outcome = self._with_number_clues(outcome, trial)
         self._outcomes[trial] = outcome
@@ -238,6 +241,11 @@ class Session:
         self._steps.append(step)
         self.on_event(TrialFinished(number, step))
         return step, outcome
+
+    def _run(self, trial: Trial) -> Outcome:
+        if trial.beyond:
+            return self._lab.look_beyond(self._outcomes[Trial("")], self._timeout)
+        return self._lab.run(trial, self._limit(trial), require_dynamic=self._dynamic_conflict())
 
     def _with_number_clues(self, outcome: Outcome, trial: Trial) -> Outcome:
         """Wrong numbers name no module by themselves: compare the intermediate values, once."""

@@ -12,10 +12,11 @@ import torch
 from torch import nn
 
 from onnx_debug import alone, clues, torch_internals
-from onnx_debug.case import Case, forward_signature
+from onnx_debug.case import Case
 from onnx_debug.outcome import Stage, Trial
 from onnx_debug.packing import unpack
 from onnx_debug.recording import Call, ModuleNames, Recording
+from onnx_debug.stages import runtime
 from onnx_debug.stubs import Stub, install
 
 _REPORTS = ("report", "verify", "profile", "dump_exported_program")
@@ -82,7 +83,7 @@ def whole_target(bench: Bench, trial: Trial) -> Target:
     if case.f is not None and not isinstance(case.f, str | os.PathLike):
         options = {**options, "external_data": False}  # a stream takes one file
     name = os.path.basename(os.fspath(case.f)) if isinstance(case.f, str | os.PathLike) else "model.onnx"  # noqa: PTH119 - also of a string
-    feeds = {index: torch_internals.tree_leaves((args, _in_order(case, kwargs))) for index, (args, kwargs) in enumerate(case.inputs)}
+    feeds = {index: runtime.graph_leaves(case, inputs) for index, inputs in enumerate(case.inputs)}
     expected: dict[int, Any] = {}
     for index in range(len(case.inputs)):
         calls = bench.recordings[index].of("") if index in bench.recordings else []
@@ -96,13 +97,6 @@ def whole_target(bench: Bench, trial: Trial) -> Target:
 def _output(call: Call) -> Any:
     assert call.output is not None
     return unpack(call.output.template, call.output.leaves)
-
-
-def _in_order(case: Case, kwargs: dict[str, Any]) -> dict[str, Any]:
-    """Keyword arguments in the order of the graph's inputs: as they were given, or as the legacy exporter sorts them, by parameter."""
-    signature = forward_signature(case.model)
-    order = list(signature.parameters) if signature is not None and not case.dynamo else []
-    return dict(sorted(kwargs.items(), key=lambda item: order.index(item[0]) if item[0] in order else len(order)))
 
 
 def part_target(bench: Bench, trial: Trial) -> Target:

@@ -17,7 +17,7 @@ from typing import Any
 import onnx
 import torch
 
-from onnx_debug import clues, options, torch_internals
+from onnx_debug import clues, options
 from onnx_debug.case import Case, forward_signature
 from onnx_debug.diagnosis import ModuleInfo, TensorInfo
 from onnx_debug.outcome import Clue, ClueKind, Failure, Mode, Outcome, Stage, Trial, signature
@@ -231,8 +231,7 @@ def _all_values(case: Case, path: Path, index: int) -> dict[int, list[torch.Tens
     names = [name for node in model.graph.node for name in node.output if name]
     try:
         runnable = runtime.make_runnable(path, also=names)
-        args, kwargs = case.inputs[index]
-        feeds = runtime.feeds_for(runnable, torch_internals.tree_leaves((args, kwargs)), case.options.get("input_names") or ())
+        feeds = runtime.feeds_for(runnable, runtime.graph_leaves(case, case.inputs[index]), case.options.get("input_names") or ())
         found = runtime.run_session(runtime.open_session(runnable.path), runnable.outputs, feeds)
     except Exception:  # noqa: BLE001 - without the values there is no clue, and bisection goes on
         return None

@@ -143,7 +143,8 @@ def test_an_interrupt_ends_everything(notebook, model):
     shown = notebook.messages(request)
     assert time.monotonic() - begin < 10  # a second on a quiet machine; the trial itself would go on for a minute
     assert [content.get("text") for _, content in shown] == ["True\n"]
-    assert not [child for child in children if state_of(child) not in ("gone", psutil.STATUS_ZOMBIE)]
+    _, alive = psutil.wait_procs(children, timeout=10)
+    assert not [child for child in alive if state_of(child) not in ("gone", psutil.STATUS_ZOMBIE)]
     assert notebook.run("print(onnx_debug.diagnose(model, X, **LEGACY).ok)") == "True\n"
 
 

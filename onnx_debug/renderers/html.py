@@ -15,7 +15,7 @@ from onnx_debug.outcome import Failure, Source, Stage
 from onnx_debug.renderers.markup import Markup, join, tag
 from onnx_debug.renderers.reasons import why
 from onnx_debug.renderers.source import ReadLines, excerpt, read_lines
-from onnx_debug.renderers.tables import comparisons, steps, table, tensors
+from onnx_debug.renderers.tables import asked, comparisons, steps, table, tensors
 from onnx_debug.renderers.words import (
     ALL_STAGES,
     CellName,
@@ -243,6 +243,7 @@ def _folded(d: Diagnosis) -> Markup:
     parts = (
         _fold("Error in full", _error(d.failure)) if d.failure else None,
         _fold(f"Comparison with eager ({len(d.comparisons)})", comparisons(d)),
+        _fold(f"Asked and got ({len(d.asked)})", asked(d)),
         _fold(f"Steps ({effort(d)})", steps(d)),
         _fold("Exporter's log", tag("pre", d.log) if d.log else None),
         _fold("Versions", tag("p", versions) if versions else None),

@@ -19,7 +19,7 @@ _BY_MODE = {
 _BY_CLUE = {
     ClueKind.SCAN: "{op} has no ONNX translation",
     ClueKind.SPECIALIZATION: "fixes a dimension that was asked to be dynamic",
-    ClueKind.TRACER_WARNING: "tracing freezes a branch or a size into the graph",
+    ClueKind.TRACER_WARNING: "tracing freezes a branch, a size or a value as the given inputs have it",
     ClueKind.VALUE: "its output differs between eager and ONNX Runtime",
     ClueKind.RANDOM: "gives other values from run to run",
 }

@@ -41,10 +41,10 @@ def table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Markup |
 
 def comparisons(d: Diagnosis) -> Markup | None:
     """Eager against ONNX Runtime, one row for each output of each input."""
-    columns = ("input", "output", "answer", "max abs diff", "max rel diff", "differing")
+    columns = ("inputs", "output", "answer", "max abs diff", "max rel diff", "differing")
     rows = [
         (
-            str(row.input_index),
+            row.inputs or "given",
             row.output,
             row.problem or "✓ equal",
             number(row.max_abs_diff),
@@ -54,6 +54,24 @@ def comparisons(d: Diagnosis) -> Markup | None:
         for row in d.comparisons
     ]
     return table(columns, rows)
+
+
+def asked(d: Diagnosis) -> Markup | None:
+    """What was asked of the file beside what it has, and the sizes that were tried."""
+    rows = [
+        (
+            row.subject,
+            row.asked,
+            f"{row.got} – {row.problem}" if row.problem else row.got,
+            *map(_sizes, (row.works, row.fails, row.rejected)),
+        )
+        for row in d.asked
+    ]
+    return table(("option", "asked", "got", "works with", "fails with", "the model itself rejects"), rows)
+
+
+def _sizes(sizes: tuple[int, ...]) -> str:
+    return ", ".join(map(str, sizes)) or "–"
 
 
 def steps(d: Diagnosis) -> Markup | None:

@@ -23,43 +23,38 @@ def compare_outputs(
     expected: Sequence[torch.Tensor],
     got: Sequence[torch.Tensor],
     *,
-    input_index: int = 0,
     atol: float | None = None,
     rtol: float | None = None,
 ) -> list[Comparison]:
-    """One row for each output; a missing or surplus output is a row with a problem.
+    """One row for each output, as for the given inputs; a missing or surplus output is a row with a problem.
 
     Args:
         names: names of the ONNX outputs.
         expected: the eager module's tensors, complex ones as pairs of reals.
         got: ONNX Runtime's tensors.
-        input_index: which inputs these are.
         atol, rtol: tolerances; None: by dtype.
     """
     if len(expected) != len(got):
         problem = f"eager returns {len(expected)} tensors, ONNX {len(got)}"
-        return [Comparison(input_index, "outputs", problem, mismatched=abs(len(expected) - len(got)), total=len(expected))]
-    return [
-        _compare(name, eager.detach().cpu(), onnx.cpu(), input_index, atol, rtol)
-        for name, eager, onnx in zip(names, expected, got, strict=False)
-    ]
+        return [Comparison(0, "outputs", problem, mismatched=abs(len(expected) - len(got)), total=len(expected))]
+    return [_compare(name, eager.detach().cpu(), onnx.cpu(), atol, rtol) for name, eager, onnx in zip(names, expected, got, strict=False)]
 
 
-def _compare(name: str, eager: torch.Tensor, onnx: torch.Tensor, index: int, atol: float | None, rtol: float | None) -> Comparison:
+def _compare(name: str, eager: torch.Tensor, onnx: torch.Tensor, atol: float | None, rtol: float | None) -> Comparison:
     total = eager.numel()
     if eager.shape != onnx.shape:
         problem = f"shape {list(eager.shape)} in eager, {list(onnx.shape)} in ONNX"
-        return Comparison(index, name, problem, float("nan"), float("nan"), total, total)
+        return Comparison(0, name, problem, float("nan"), float("nan"), total, total)
     if eager.dtype != onnx.dtype:
         problem = f"{_short(eager.dtype)} in eager, {_short(onnx.dtype)} in ONNX"
-        return Comparison(index, name, problem, float("nan"), float("nan"), total, total)
-    return _compare_values(name, eager, onnx, index, atol, rtol)
+        return Comparison(0, name, problem, float("nan"), float("nan"), total, total)
+    return _compare_values(name, eager, onnx, atol, rtol)
 
 
-def _compare_values(name: str, eager: torch.Tensor, onnx: torch.Tensor, index: int, atol: float | None, rtol: float | None) -> Comparison:
+def _compare_values(name: str, eager: torch.Tensor, onnx: torch.Tensor, atol: float | None, rtol: float | None) -> Comparison:
     total = eager.numel()
     if torch.equal(eager, onnx):
-        return Comparison(index, name, total=total)
+        return Comparison(0, name, total=total)
     default = _TOLERANCES.get(eager.dtype, (0.0, 0.0))
     wide_eager, wide_onnx = eager.to(torch.float64), onnx.to(torch.float64)
     difference, magnitude = (wide_eager - wide_onnx).abs(), wide_eager.abs()
@@ -73,7 +68,7 @@ def _compare_values(name: str, eager: torch.Tensor, onnx: torch.Tensor, index: i
     mismatched = unlike + int(((eager != onnx) if whole else (difference > allowed)).sum())
     max_abs = float(difference.max())
     max_rel = float(torch.where(magnitude > 0, difference / magnitude.clamp_min(1e-300), 0.0).max())
-    return Comparison(index, name, _describe(mismatched, unlike, max_abs, total), max_abs, max_rel, mismatched, total)
+    return Comparison(0, name, _describe(mismatched, unlike, max_abs, total), max_abs, max_rel, mismatched, total)
 
 
 def _describe(mismatched: int, unlike: int, max_abs: float, total: int) -> str:

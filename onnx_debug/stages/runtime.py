@@ -14,7 +14,9 @@ import onnxruntime
 import torch
 import torch.utils.dlpack
 
+from onnx_debug.case import Case, Inputs, forward_signature
 from onnx_debug.stubs import DOMAIN
+from onnx_debug.torch_internals import tree_leaves
 
 _BFLOAT16 = onnx.TensorProto.BFLOAT16
 
@@ -174,6 +176,18 @@ def _from_ort(value: Any) -> torch.Tensor:
         return torch.utils.dlpack.from_dlpack(value._ortvalue.to_dlpack()).clone()
     array = np.asarray(value.numpy())
     return torch.from_numpy(array.copy())
+
+
+def graph_leaves(case: Case, inputs: Inputs) -> list[Any]:
+    """What is passed to the whole model, flat, in the order of the graph's inputs.
+
+    Keywords stand as they were given, or as the legacy exporter sorts them, by parameter.
+    """
+    args, kwargs = inputs
+    signature = forward_signature(case.model)
+    order = list(signature.parameters) if signature is not None and not case.dynamo else []
+    sorted_kwargs = dict(sorted(kwargs.items(), key=lambda item: order.index(item[0]) if item[0] in order else len(order)))
+    return tree_leaves((args, sorted_kwargs))
 
 
 def feeds_for(runnable: Runnable, leaves: Sequence[Any], input_names: Sequence[str] = ()) -> dict[str, torch.Tensor]:

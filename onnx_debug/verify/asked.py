@@ -11,31 +11,9 @@ import onnx
 
 from onnx_debug.case import Case
 from onnx_debug.options.axes import names_of
-from onnx_debug.outcome import Clue, ClueKind
+from onnx_debug.outcome import Asked, Clue, ClueKind
 from onnx_debug.stages.runtime import match_inputs
 from onnx_debug.verify.dims import AskedDim, asked_dims
-
-
-@dataclass(frozen=True)
-class Asked:
-    """One thing that was asked for.
-
-    Attributes:
-        subject: what it is about, as the user wrote it: `dynamic_shapes['x'][0]`, `opset_version`, `input_names[1]`.
-        asked, got: both in plain words.
-        problem: why that is wrong; empty when it is fine.
-        clue: the module and line that fixed a dimension, if known.
-        works, fails, rejected: other sizes on which ONNX agrees, on which it does not, and that the eager module itself does not accept.
-    """
-
-    subject: str
-    asked: str
-    got: str
-    problem: str = ""
-    clue: Clue | None = None
-    works: tuple[int, ...] = ()
-    fails: tuple[int, ...] = ()
-    rejected: tuple[int, ...] = ()
 
 
 def compare_request(case: Case, model: onnx.ModelProto, leaves: Sequence[Any], hints: Iterable[Clue] = ()) -> list[Asked]:

@@ -7,23 +7,24 @@ from onnx_debug.packing import PackingError
 from onnx_debug.verify.inputs import FurtherInputs, fresh_values
 from onnx_debug.verify.sizes import other_sizes
 
-_SCALES = (20.0, 0.05)
+# By how much fresh values are larger, so that a branch of the model goes the other way.
+_OTHER_WAYS = {"much larger values": 20.0, "much smaller values": 0.05, "values of the other sign": -1.0}
 
 
-def further_inputs(case: Case) -> list[FurtherInputs]:
+def further_inputs(case: Case, *, branches: bool = False) -> list[FurtherInputs]:
     """Fresh values of the given sizes, then other sizes; nothing where the inputs cannot be taken apart.
 
-    The legacy exporter keeps the branch that the given values took, so it gets much larger and much smaller numbers as well.
     Inputs that the eager module rejects show a limit of the model and nothing about the export.
+
+    Args:
+        case: the export.
+        branches: the exporter says that it froze a branch, or a value, as the given inputs had it: try to go the other way.
     """
     given = (case.args, case.kwargs)
     try:
-        fresh = [FurtherInputs(f"fresh values {seed + 1}", "other values of the same kind", fresh_values(given, seed)) for seed in range(2)]
-        if not case.dynamo:
-            fresh += [
-                FurtherInputs(f"values times {scale:g}", f"fresh values times {scale:g}", fresh_values(given, 2, scale=scale))
-                for scale in _SCALES
-            ]
-        return fresh + other_sizes(case)
+        fresh = {f"fresh values {seed + 1}": fresh_values(given, seed) for seed in range(2)}
+        if branches:
+            fresh |= {name: fresh_values(given, 2, scale=scale) for name, scale in _OTHER_WAYS.items()}
+        return [FurtherInputs(name, name, inputs) for name, inputs in fresh.items()] + other_sizes(case)
     except PackingError:
         return []

@@ -35,13 +35,28 @@ def fresh_values(inputs: Inputs, seed: int, *, scale: float = 1.0) -> Inputs:
     Args:
         inputs: the given ones.
         seed: another seed gives other values.
-        scale: makes numbers with fractions larger or smaller, to go beyond what was seen; masks, positions and shares stay.
+        scale: makes numbers with fractions larger or smaller, or changes their sign, to go beyond what was seen; masks and positions stay,
+            and shares (0 to 1) keep their range unless the sign changes.
 
     Raises:
         PackingError: the inputs hold something that cannot be taken apart.
     """
     generator = torch.Generator().manual_seed(seed)
     return replace_tensors(inputs, lambda tensor: fresh_tensor(tensor, generator, scale))
+
+
+def nudged_values(inputs: Inputs) -> Inputs:
+    """The inputs with every number that has a fraction changed in its last digit: as much as rounding may change it."""
+    generator = torch.Generator().manual_seed(0)
+
+    def nudge(tensor: torch.Tensor) -> torch.Tensor:
+        if not tensor.is_floating_point() or tensor.layout is not torch.strided:
+            return tensor
+        plain = tensor.detach().cpu().to(torch.float64)
+        by = 2 * torch.finfo(tensor.dtype).eps * torch.randn(plain.shape, generator=generator, dtype=torch.float64)
+        return like(tensor, plain * (1 + by))
+
+    return replace_tensors(inputs, nudge)
 
 
 def replace_tensors(inputs: Inputs, change: Callable[[torch.Tensor], torch.Tensor]) -> Inputs:
@@ -119,12 +134,13 @@ def _numbers(plain: torch.Tensor, generator: torch.Generator, scale: float) -> t
     wide = plain.to(torch.float64)
     low, high = wide.min(), wide.max()
     if low == high:  # a scale, a time, a zero state: nearer to zero is safe
-        return wide * (0.5 + 0.5 * torch.rand((), generator=generator, dtype=torch.float64))
+        nearer = wide * (0.5 + 0.5 * torch.rand((), generator=generator, dtype=torch.float64))
+        return -nearer if scale < 0 else nearer
     if looks_like_positions(plain):
         return wide
     drawn = wide.mean() + wide.std() * torch.randn(wide.shape, generator=generator, dtype=torch.float64)
     within = low + (high - low) * torch.rand(wide.shape, generator=generator, dtype=torch.float64)
-    if low >= 0 and high <= 1:
+    if low >= 0 and high <= 1 and scale > 0:
         return torch.where((drawn >= 0) & (drawn <= 1), drawn, within)
     one_sign = (drawn >= 0) if low >= 0 else (drawn <= 0) if high <= 0 else torch.ones_like(drawn, dtype=torch.bool)
     return scale * torch.where(one_sign, drawn, within)

@@ -18,30 +18,11 @@ from torch import fx
 from torch.export.graph_signature import InputKind, OutputKind
 
 from onnx_debug.clues import Locator, from_fx_node, operator_name
-from onnx_debug.outcome import Clue, ClueKind
+from onnx_debug.outcome import Clue, ClueKind, NodeError
 from onnx_debug.stages.compare import compare_outputs
 from onnx_debug.verify.intermediate import OnnxValues
 
 _MEMORY = 1 << 30
-
-
-@dataclass(frozen=True)
-class ComparedValue:
-    """One value that the program and the file both have.
-
-    Attributes:
-        name: of the FX node and of the ONNX value.
-        problem: how they differ; empty when they agree.
-        max_abs_diff: between the two models, all earlier differences included.
-        own_problem, own_abs_diff: the same when the node is computed from ONNX's values: what happens here alone.
-    """
-
-    name: str
-    op: str
-    problem: str
-    max_abs_diff: float
-    own_problem: str
-    own_abs_diff: float
 
 
 @dataclass
@@ -49,13 +30,13 @@ class ComparedValues:
     """What a walk through the program found.
 
     Attributes:
-        rows: in the order of execution.
+        rows: one for each value that the program and the file both have, in the order of execution.
         origins: where wrong numbers start, in the same order.
         outputs: what the program itself returns, without changed buffers; if eager returns something else, the capture is at fault.
         sessions: how many ONNX Runtime sessions it took.
     """
 
-    rows: list[ComparedValue] = field(default_factory=list)
+    rows: list[NodeError] = field(default_factory=list)
     origins: list[Clue] = field(default_factory=list)
     outputs: list[Any] = field(default_factory=list)
     sessions: int = 0
@@ -97,7 +78,7 @@ def compare_values(
     return walk.found
 
 
-def _with_reason(clue: Clue, row: ComparedValue) -> Clue:
+def _with_reason(clue: Clue, row: NodeError) -> Clue:
     reason = f"gets the right inputs and returns wrong numbers ({row.own_problem})"
     return Clue(clue.fqn, clue.kind, clue.source, clue.op, reason, clue.below)
 
@@ -112,7 +93,7 @@ class _Walk:
 
     def __init__(self, program: Any, onnx: OnnxValues, leaves: Sequence[Any], tolerances: tuple[float | None, float | None]) -> None:
         self.onnx, self.found = onnx, ComparedValues()
-        self.wrong: list[tuple[fx.Node, ComparedValue]] = []
+        self.wrong: list[tuple[fx.Node, NodeError]] = []
         self._module, self._tolerances = program.graph_module, tolerances
         self._returned = program.graph_signature.output_specs
         self._given = iter(_placeholder_values(program, leaves))
@@ -153,9 +134,7 @@ class _Walk:
     def _compare(self, node: fx.Node, own: torch.Tensor, fed: torch.Tensor, got: torch.Tensor) -> None:
         atol, rtol = self._tolerances
         so_far, here = (compare_outputs([node.name], [_real(value)], [_real(got)], atol=atol, rtol=rtol)[0] for value in (own, fed))
-        row = ComparedValue(
-            node.name, operator_name(node.target) or "", so_far.problem, so_far.max_abs_diff, here.problem, here.max_abs_diff
-        )
+        row = NodeError(node.name, operator_name(node.target) or "", so_far.max_abs_diff, so_far.problem, here.problem)
         self.found.rows.append(row)
         if row.own_problem:
             self.wrong.append((node, row))
