@@ -41,9 +41,10 @@ class Payload:
     docs: bytes
     viewer: bytes
 
-    def as_text(self) -> dict[str, Any]:
-        """All of it as JSON-ready data, for a saved page."""
-        return {**self.facts, "model": assets.encode(self.model), "docs": assets.encode(self.docs), "viewer": assets.encode(self.viewer)}
+    def as_text(self, *, viewer: bool = True) -> dict[str, Any]:
+        """All of it as JSON-ready data, for a saved page; a page needs the viewer once."""
+        packed = {"model": self.model, "docs": self.docs, "viewer": self.viewer if viewer else b""}
+        return {**self.facts, **{name: assets.encode(data) for name, data in packed.items()}}
 
 
 def payload(graph: graphs.Graph, name: str = "model.onnx") -> Payload:
@@ -62,6 +63,7 @@ def payload(graph: graphs.Graph, name: str = "model.onnx") -> Payload:
         "problem": problem,
         "total": graph.total,
         "nodes": [[node.name, node.op, node.fqn, node.placeholder] for node in graph.nodes],
+        "failing": [node.name for node in graph.nodes if node.failing],
     }
     docs = operator_docs(graph.operators) if viewer else "[]"
     return Payload(facts, gzip.compress(graph.model, 6, mtime=0), gzip.compress(docs.encode(), 6, mtime=0), viewer)

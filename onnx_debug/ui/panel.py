@@ -16,20 +16,22 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any
 
 import anywidget
 import traitlets
 from IPython.display import display
 
-from onnx_debug.diagnosis import Diagnosis, Step
+from onnx_debug.diagnosis import Diagnosis
 from onnx_debug.events import CulpritFound, Event, Started, TrialStarted
 from onnx_debug.renderers.words import CellName, module_name
 from onnx_debug.ui import assets, netron
-from onnx_debug.ui.drawing import drawing
+from onnx_debug.ui.driver import Driver
+from onnx_debug.ui.graph_feed import GraphFeed
+from onnx_debug.ui.sources import forwards
 from onnx_debug.ui.tree import children_of, rows, states
-from onnx_debug.ui.view import steps, view
+from onnx_debug.ui.view import call_row, steps, view
 
 logger = logging.getLogger(__name__)
 SCRIPTS = ("dom", "graph", "nodelist", "tree", "layer", "lists", "tabs", "graphtab", "panel", "panel_widget")
@@ -37,35 +39,12 @@ STYLES = ("base", "graph", "tree", "panel")
 _LONGEST_LOG = 2_000_000  # characters; of a longer log the end
 
 
-class Driver(Protocol):
-    """What the panel needs of a session. All calls block; never are two under way at once."""
-
-    on_event: Callable[[Event], None]
-
-    @property
-    def diagnosis(self) -> Diagnosis:
-        """What is known so far."""
-
-    @property
-    def finished(self) -> bool:
-        """Whether the search has ended."""
-
-    def step(self) -> Step | None:
-        """Run the next trial; None when the search has ended."""
-
-    def probe(self, module: str, stubs: Iterable[str] = ()) -> Step:
-        """Run a trial of the user's own."""
-
-    def stop(self) -> None:
-        """End the search and its processes."""
-
-
 class Panel(anywidget.AnyWidget):
     """A diagnosis on screen, with the session behind it if there is one.
 
     Attributes:
         selected: FQN of the selected module, None before a choice.
-        rows, states, view, steps, progress, replaced, live: what is shown; see `panel.js`.
+        rows, states, sources, view, steps, progress, replaced, live: what is shown; see `panel.js`.
         key: CSS class under which a saved report belongs to this panel.
     """
 
@@ -75,6 +54,7 @@ class Panel(anywidget.AnyWidget):
     selected = traitlets.Unicode(None, allow_none=True).tag(sync=True)
     rows: traitlets.List[dict[str, Any]] = traitlets.List().tag(sync=True)
     states = traitlets.Dict().tag(sync=True)
+    sources: traitlets.List[dict[str, Any]] = traitlets.List().tag(sync=True)
     view = traitlets.Dict().tag(sync=True)
     steps: traitlets.List[dict[str, Any]] = traitlets.List().tag(sync=True)
     progress = traitlets.Dict().tag(sync=True)
@@ -90,9 +70,7 @@ class Panel(anywidget.AnyWidget):
         self._working = threading.Lock()
         self._stop = threading.Event()
         self._problem: Exception | None = None
-        self._payload: netron.Payload | None = None
-        self._drawn: str | None = None  # the file of the graph shown
-        self._have = ""
+        self._graph = GraphFeed(self)
         self.live = self._driver is not None
         self.on_msg(self._receive)
         if self._driver is not None:
@@ -227,12 +205,13 @@ class Panel(anywidget.AnyWidget):
         """A wish from a view. Trials run in a thread of their own, so that the kernel goes on hearing "stop"."""
         name, fqn = message.get("type"), str(message.get("fqn", ""))
         if name == "hello":
-            self._have = str(message.get("have", ""))
-            self._send_graph()
+            self._graph.send(str(message.get("have", "")))
         elif name == "log":
             self.send({"type": "log", "text": self._diagnosis.log[-_LONGEST_LOG:]})
-        elif name == "focus":
-            self._draw(fqn)
+        elif name == "module":
+            self._describe(fqn)
+        elif name == "graph":
+            self._graph.ask(self._diagnosis, message.get("of"), message.get("focus"), whole=bool(message.get("whole")))
         elif name == "stop":
             self.stop()
         elif name in ("step", "alone", "split", "replace", "run"):
@@ -248,20 +227,26 @@ class Panel(anywidget.AnyWidget):
             self.states = {fqn: state.value for fqn, state in states(d, self.replaced).items()}
             self.view = view(d, cell_name=self._cell_name)
             self.steps = steps(d.trials, d.model_class)
-        if d.onnx_path != self._drawn:
-            self._drawn = d.onnx_path
-            self._draw(d.culprits[0].fqn if d.culprits else None)
+        self._graph.follow(d)
         if known is not None and known.log != d.log:
             self.send({"type": "log changed"})
+        if known is None or known.modules != d.modules:
+            threading.Thread(target=self._read_sources, args=(d,), daemon=True).start()
 
-    def _draw(self, focus: str | None) -> None:
-        """Pack the graph, around `focus` if it is large, and send it to the views that are there."""
-        self._payload = drawing(self._diagnosis, focus)
-        self._send_graph()
+    def _read_sources(self, d: Diagnosis) -> None:
+        """In a thread: a large model's files take a moment."""
+        self.sources = forwards(d.modules, self._cell_name)
 
-    def _send_graph(self) -> None:
-        if self._payload is not None:
-            netron.send(self, self._payload, self._have)
+    def _describe(self, fqn: str) -> None:
+        """Send what a module got and returned; nothing while a trial runs, then the view asks again."""
+        if self._driver is None or not self._working.acquire(blocking=False):
+            return
+        try:
+            self.send({"type": "module", "fqn": fqn, "calls": [call_row(call) for call in self._driver.calls(fqn)]})
+        except Exception:  # the tables of one module more or less
+            logger.exception("Could not describe %s", fqn)
+        finally:
+            self._working.release()
 
 
 def _wait(done: threading.Event) -> None:

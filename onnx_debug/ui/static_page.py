@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from onnx_debug.diagnosis import Diagnosis
 from onnx_debug.renderers.words import CellName
 from onnx_debug.ui import assets
 from onnx_debug.ui.drawing import drawing
 from onnx_debug.ui.panel import SCRIPTS, STYLES
+from onnx_debug.ui.sources import forwards
 from onnx_debug.ui.tree import rows, states
 from onnx_debug.ui.view import steps, view
+
+_MOST_GRAPHS = 20  # of culprits; each is some kilobytes
 
 
 def page(d: Diagnosis, report_html: str = "", *, cell_name: CellName | None = None) -> str:
@@ -19,17 +24,25 @@ def page(d: Diagnosis, report_html: str = "", *, cell_name: CellName | None = No
         report_html: the report for readers whose browser runs no scripts, and for printing.
         cell_name: what to call a file that is a notebook cell.
     """
-    packed = drawing(d, d.culprits[0].fqn if d.culprits else None)
     data = {
         "panel": {
             "rows": rows(d.modules),
             "states": states(d),
+            "sources": forwards(d.modules, cell_name),
             "view": view(d, cell_name=cell_name),
             "steps": steps(d.trials, d.model_class),
             "progress": {"running": False, "text": "", "error": "", "since": 0, "seconds": d.seconds, "finished": True},
         },
         "log": d.log,
-        "graph": packed.as_text() if packed is not None else None,
+        "graphs": graphs(d),
     }
     body = f'<details class="od-saved-report" open><summary>The same as a report</summary>{report_html}</details>' if report_html else ""
     return assets.document(f"onnx_debug: {d.model_class}", assets.script(*SCRIPTS), assets.style(*STYLES), data, body)
+
+
+def graphs(d: Diagnosis) -> list[dict[str, Any]]:
+    """The model's graph first, then those of culprits; the first carries the viewer for all."""
+    own = [culprit.fqn for culprit in d.culprits if culprit.graph_path][:_MOST_GRAPHS]
+    found = [drawing(d, d.culprits[0].fqn if d.culprits else None), *(drawing(d, of=fqn) for fqn in own)]
+    packed = [one for one in found if one is not None]
+    return [one.as_text(viewer=not position) for position, one in enumerate(packed)]

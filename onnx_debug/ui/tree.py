@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from onnx_debug.diagnosis import Answer, Diagnosis, ModuleInfo, Step
+from onnx_debug.ui.sources import codes
 
 
 class State(StrEnum):
@@ -32,11 +33,12 @@ def rows(modules: Iterable[ModuleInfo]) -> list[dict[str, Any]]:
         if module.fqn:
             children.setdefault(_parent(module.fqn, known), []).append(module)
     found: list[dict[str, Any]] = []
+    numbers = codes(listed)
     waiting = [(module, 0, "") for module in listed if not module.fqn]
     while waiting:
         module, depth, parent = waiting.pop()
         below = children.get(module.fqn, [])
-        found.append(_row(module, depth, parent, len(below)))
+        found.append({**_row(module, depth, parent, len(below)), "code": numbers.get(module.forward) if module.forward else None})
         waiting.extend((child, depth + 1, module.fqn) for child in reversed(below))
     return found
 

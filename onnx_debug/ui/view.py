@@ -5,18 +5,16 @@ The sentences are those of the reports (`renderers.words`), so that text, report
 
 from __future__ import annotations
 
-import ast
-import textwrap
 from collections.abc import Iterable
 from typing import Any
 
-from onnx_debug.diagnosis import Answer, Culprit, Diagnosis, ProofKind, Step, TensorInfo
-from onnx_debug.outcome import Comparison, Failure, Mode, Source
+from onnx_debug.diagnosis import Answer, Culprit, Diagnosis, ModuleCall, ProofKind, Step, TensorInfo
+from onnx_debug.outcome import Comparison, Failure, Mode
 from onnx_debug.renderers import words
 from onnx_debug.renderers.reasons import first_line, why
-from onnx_debug.renderers.source import ReadLines, excerpt, read_lines
+from onnx_debug.renderers.source import ReadLines, read_lines
+from onnx_debug.ui.sources import class_source
 
-_LONGEST_CLASS = 160  # lines; of a longer class only the method is shown
 _LONGEST_ERROR = 20_000  # characters
 
 
@@ -37,6 +35,7 @@ def view(d: Diagnosis, *, read: ReadLines = read_lines, cell_name: words.CellNam
         "fixes": [_fix(fix.title, fix.explanation, fix.diff, fix.code, fix.max_abs_diff) for fix in d.fixes],
         "comparisons": [_comparison(row) for row in d.comparisons],
         "modelClass": d.model_class,
+        "graph": d.onnx_path is not None,
     }
 
 
@@ -85,25 +84,6 @@ def subject(step: Step, model_class: str) -> str:
     return f"{name} with {len(step.stubs)} modules replaced"
 
 
-def class_source(source: Source, read: ReadLines = read_lines) -> list[tuple[int, str, bool]]:
-    """The class (or else the function) around a line: number, text, and whether it is the guilty one.
-
-    Only a few lines around it where the file is gone, has changed since, or is no Python.
-    """
-    lines = read(source.file)
-    if not 0 < source.line <= len(lines) or lines[source.line - 1].strip() != source.text.strip():
-        return excerpt(source, read)
-    try:
-        around = _enclosing(ast.parse("".join(lines)), source.line)
-    except (SyntaxError, ValueError):
-        around = None  # a cell with magics in it is no Python
-    if around is None:
-        return excerpt(source, read)
-    first, last = around
-    block = textwrap.dedent("".join(lines[first - 1 : last])).splitlines()
-    return [(number, text, number == source.line) for number, text in enumerate(block, first)]
-
-
 def _culprit(culprit: Culprit, model_class: str, read: ReadLines, cell_name: words.CellName | None) -> dict[str, Any]:
     own, *below = words.guilty_lines(culprit) or (None,)
     return {
@@ -121,6 +101,8 @@ def _culprit(culprit: Culprit, model_class: str, read: ReadLines, cell_name: wor
         "call": culprit.call_index,
         "inputs": [_tensor(info) for info in culprit.inputs],
         "outputs": [_tensor(info) for info in culprit.outputs],
+        "calls": [call_row(call) for call in culprit.calls],
+        "graph": culprit.graph_path is not None,
         "error": _error(culprit.failure),
     }
 
@@ -152,6 +134,11 @@ def _tensor(info: TensorInfo) -> dict[str, Any]:
         "max": _number(info.max),
         "nan": info.nan_count,
     }
+
+
+def call_row(call: ModuleCall) -> dict[str, Any]:
+    """One recorded call: which, and what went in and came out."""
+    return {"index": call.index, "inputs": [_tensor(info) for info in call.inputs], "outputs": [_tensor(info) for info in call.outputs]}
 
 
 def _number(value: float | None) -> str:
@@ -186,13 +173,3 @@ def _comparison(row: Comparison) -> dict[str, Any]:
         "rel": words.number(row.max_rel_diff),
         "share": f"{row.mismatched} of {row.total}" if row.total else "",
     }
-
-
-def _enclosing(tree: ast.Module, line: int) -> tuple[int, int] | None:
-    """First and last line of the outermost class around `line` that is not too long, else of the innermost function."""
-    kinds = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-    around = [node for node in ast.walk(tree) if isinstance(node, kinds) and node.lineno <= line <= (node.end_lineno or 0)]
-    spans = [(node.lineno, node.end_lineno or node.lineno, isinstance(node, ast.ClassDef)) for node in around]
-    short = [span for span in spans if span[1] - span[0] < _LONGEST_CLASS]
-    best = next((span for span in short if span[2]), short[-1] if short else None)
-    return best[:2] if best else None

@@ -12,7 +12,8 @@ from typing import Any
 import onnx
 from onnx import TensorProto, helper
 
-from onnx_debug.diagnosis import Answer, Culprit, Diagnosis, ModuleInfo, Proof, ProofKind, Step, TensorInfo
+from onnx_debug import graphs
+from onnx_debug.diagnosis import Answer, Culprit, Diagnosis, ModuleCall, ModuleInfo, Proof, ProofKind, Step, TensorInfo
 from onnx_debug.events import CulpritFound, Started, TrialFinished, TrialStarted
 from onnx_debug.outcome import Failure, Mode, Source, Stage, Trial
 
@@ -26,9 +27,17 @@ def failure(stage: Stage = Stage.TRANSLATE) -> Failure:
     )
 
 
+def forward(x: float) -> float:
+    """What every module of the model computes."""
+    return x + 1
+
+
+FORWARD = Source(__file__, forward.__code__.co_firstlineno, "def forward(x: float) -> float:", "forward")
+
+
 def modules(blocks: int = 6) -> tuple[ModuleInfo, ...]:
     inner = [
-        ModuleInfo(f"blocks.{i}{part and '.' + part}", "Bad" if part == "extra" else "Part", calls=1, parameters=256)
+        ModuleInfo(f"blocks.{i}{part and '.' + part}", "Bad" if part == "extra" else "Part", calls=1, parameters=256, forward=FORWARD)
         for i in range(blocks)
         for part in ("", *PARTS)
     ]
@@ -36,13 +45,21 @@ def modules(blocks: int = 6) -> tuple[ModuleInfo, ...]:
     return (*ends, *inner, ModuleInfo("head", "Linear", calls=1, parameters=640))
 
 
+X = TensorInfo("x", "float32", (2, 8, 16), ("batch", 8, 16), min=-2.9, max=3.1)
+Y = replace(X, name="0", nan_count=3)
+CALLS = (
+    ModuleCall(0, (X,), (Y,)),
+    ModuleCall(2, (replace(X, shape=(2, 9, 16), symbolic_shape=("batch", 9, 16)),), (replace(Y, shape=(2, 9, 16), symbolic_shape=()),)),
+)
+
+
 def culprit(fqn: str, **rest: Any) -> Culprit:
-    x = TensorInfo("x", "float32", (2, 8, 16), ("batch", 8, 16), min=-2.9, max=3.1)
     given = {
-        "source": Source(__file__, 33, "return Failure", "forward"),
-        "inputs": (x,),
-        "outputs": (replace(x, name="0", nan_count=3),),
+        "source": replace(FORWARD, line=FORWARD.line + 2, text="return x + 1"),
+        "inputs": (X,),
+        "outputs": (Y,),
         "op": "aten::linalg_qr.default",
+        "calls": CALLS,
         **rest,
     }
     return Culprit(fqn, "Bad", True, Proof(ProofKind.ALONE, own_code_trial=True, necessary=True), failure(), **given)
@@ -67,6 +84,17 @@ def graph(path: Path, nodes: int, blocks: int = 6, placeholders: Iterable[str] =
     return str(path)
 
 
+def captured(path: Path, fqn: str) -> str:
+    """A culprit's own graph: three operators, the last of which failed."""
+    made = [helper.make_node(op, [f"v{i}"], [f"v{i + 1}"], name=op, domain="aten") for i, op in enumerate(("mul", "relu", "linalg_qr"))]
+    for node in made:
+        node.metadata_props.add(key=graphs.NAME_SCOPES, value=repr(["", fqn, node.name]))
+    made[-1].metadata_props.add(key=graphs.FAILING, value="yes")
+    ends = [helper.make_tensor_value_info(value, TensorProto.FLOAT, [2, 8]) for value in ("v0", "v3")]
+    onnx.save(helper.make_model(helper.make_graph(made, "captured", ends[:1], ends[1:])), path)
+    return str(path)
+
+
 class FakeSession:
     """Finds the two culprits in six trials."""
 
@@ -76,7 +104,8 @@ class FakeSession:
         self.known_at = 0.0
         self._pause = pause
         self._modules = modules(blocks)
-        self._path = graph(Path(tempfile.mkdtemp(prefix="onnx_debug_test_")) / "model.onnx", nodes, blocks)
+        self._folder = Path(tempfile.mkdtemp(prefix="onnx_debug_test_"))
+        self._path = graph(self._folder / "model.onnx", nodes, blocks)
         self._steps: list[Step] = []
         self._found: tuple[Culprit, ...] = ()
         self._begun = time.time()
@@ -112,7 +141,7 @@ class FakeSession:
             self.on_event(Started(len(self._modules)))
         made = self._answer(*self._plan.pop(0))
         if made.module in GUILTY:
-            self._found = (*self._found, culprit(made.module))
+            self._found = (*self._found, culprit(made.module, graph_path=captured(self._folder / f"{made.module}.onnx", made.module)))
             self.known_at = self.known_at or time.time()
             self.on_event(CulpritFound(self._found[-1]))
         self.finished = not self._plan
@@ -128,6 +157,9 @@ class FakeSession:
             raise ValueError("the model has no module 'head'")
         stubs = tuple(stubs)
         return self._answer(module, stubs, Answer.PASSED if set(GUILTY) <= set(stubs) else Answer.FAILED, "asked for")
+
+    def calls(self, module: str) -> tuple[ModuleCall, ...]:
+        return CALLS if module in GUILTY else CALLS[:1]
 
     def stop(self) -> None:
         self.finished = True

@@ -68,7 +68,7 @@ def test_selected_and_marked_nodes_show(open_page: Callable[..., Any]) -> None:
 
 
 def test_pale_marks_carry_dark_text(open_page: Callable[..., Any]) -> None:
-    view = frame(open_page(netron.document(model(), marks={"node1": "#fdd49e", "node4": "#8c2d04"})))
+    view = frame(open_page(netron.document(model(), marks={"node1": "#f16913", "node4": "#8c2d04"})))
     view.locator("g.od-mark").nth(1).wait_for(state="attached")
     fill = "e => getComputedStyle(e).fill"
     assert view.locator('[id="node-name-node1"] .node-item-type text').evaluate(fill) == "rgb(31, 35, 40)"

@@ -149,6 +149,55 @@ def test_the_graph_goes_by_message_and_the_viewer_only_once(shown: Panel, monkey
     assert [len(buffers[2]) > 100_000, len(again[2])] == [True, 0]
 
 
+def test_until_the_model_has_a_graph_the_first_culprit_s_own_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    session = FakeSession(pause=0.0)
+    shown = panel(session)
+    model, session._path = session._path, None
+    shown.step()
+    shown.step()
+    [(own, _)] = receive(shown, monkeypatch, type="hello")
+    session._path = model
+    shown.step()
+    [(whole, _)] = receive(shown, monkeypatch, type="hello")
+    assert (own["facts"]["of"], own["facts"]["failing"], whole["facts"]["of"]) == ("blocks.1.extra", ["linalg_qr"], None)
+
+
+def test_a_graph_that_was_asked_for_stays(shown: Panel, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown.step()
+    shown.step()
+    receive(shown, monkeypatch, type="graph", of="blocks.1.extra")
+    shown.run()
+    [(sent, _)] = receive(shown, monkeypatch, type="hello")
+    assert sent["facts"]["of"] == "blocks.1.extra"
+
+
+def test_a_large_graph_is_sent_around_the_module_that_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = panel(FakeSession(nodes=5_000, pause=0.0))
+    shown.run()
+    [(first, _)] = receive(shown, monkeypatch, type="hello")
+    [(other, _)] = receive(shown, monkeypatch, type="graph", of=None, focus="blocks.5.norm")
+    [(whole, _)] = receive(shown, monkeypatch, type="graph", of=None, whole=True)
+    assert "blocks.1.extra" in {node[2] for node in first["facts"]["nodes"]}
+    assert "blocks.5.norm" in {node[2] for node in other["facts"]["nodes"]}
+    assert len(first["facts"]["nodes"]) < 3_000
+    assert [len(whole["facts"]["nodes"]), first["facts"]["total"]] == [5_000, 5_000]
+
+
+def test_what_modules_compute_comes_by_itself(shown: Panel) -> None:
+    shown.run()
+    end = time.monotonic() + 20
+    while not shown.sources and time.monotonic() < end:
+        time.sleep(0.01)
+    row = next(row for row in shown.rows if row["fqn"] == "blocks.0.mlp")
+    assert shown.sources[row["code"]]["lines"][-1][1] == "    return x + 1"
+
+
+def test_while_a_trial_runs_no_module_is_described(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = panel(FakeSession(pause=0.0))
+    with shown._working:
+        assert receive(shown, monkeypatch, type="module", fqn="head") == []
+
+
 def test_the_log_goes_by_message(shown: Panel, monkeypatch: pytest.MonkeyPatch) -> None:
     shown.run()
     [(answer, _)] = receive(shown, monkeypatch, type="log")
@@ -171,7 +220,7 @@ def test_the_text_form_is_one_line(shown: Panel) -> None:
     assert repr(shown) == "onnx_debug panel of Net"
 
 
-def test_a_real_session_drives_it_too() -> None:
+def test_a_real_session_drives_it_too(monkeypatch: pytest.MonkeyPatch) -> None:
     class Bad(torch.nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return x + torch.linalg.qr(x)[0].sum()
@@ -184,7 +233,12 @@ def test_a_real_session_drives_it_too() -> None:
         d = shown.run()
         assert [one.fqn for one in d.culprits] == ["1"]
         assert shown.states == {"": "contains a culprit", "0": "passes", "1": "culprit"}
-        assert [node[1:] for node in shown._payload.facts["nodes"]] == [["Gemm", "0", False], ["Bad", "1", True], ["Gemm", "0", False]]
+        [(graph, _)] = receive(shown, monkeypatch, type="hello")
+        assert [node[1:] for node in graph["facts"]["nodes"]] == [["Gemm", "0", False], ["Bad", "1", True], ["Gemm", "0", False]]
+        [(own, _)] = receive(shown, monkeypatch, type="graph", of="1")
+        assert [node[1:3] for node in own["facts"]["nodes"]] == [["linalg_qr", "1"]]
+        [(about, _)] = receive(shown, monkeypatch, type="module", fqn="0")
+        assert [info["name"] for info in about["calls"][0]["inputs"]] == ["input"]
         shown.alone("0")
         assert shown.steps[-1]["said"] == "passed"
 

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from onnx_debug.diagnosis import Diagnosis, ModuleInfo
-from onnx_debug.outcome import Source
+from onnx_debug.outcome import Comparison, NodeError, Source, Stage
 from onnx_debug.renderers import html
 from onnx_debug.ui.static_page import page
 from tests import samples
-from tests.ui.fake_session import FakeSession, culprit
+from tests.ui.fake_session import FakeSession, culprit, graph
 
 pytestmark = pytest.mark.browser
 
@@ -24,6 +24,18 @@ HOSTILE = '<img src=x onerror="window.hacked=1">'
 
 def found(nodes: int = 40, blocks: int = 6) -> Diagnosis:
     return FakeSession(nodes, pause=0.0, blocks=blocks).run()
+
+
+def wrong_numbers() -> Diagnosis:
+    """A passing export but for its numbers: wrong from the ninth node on, ever more."""
+    path = graph(Path(found().onnx_path).with_name("plain.onnx"), 40, placeholders=())
+    rows = tuple(
+        NodeError(f"v{i}", "aten::add", 5 * 10.0 ** (i / 7 - 6.3), "values differ", "values differ" if i == 9 else "") for i in range(9, 41)
+    )
+    failed = replace(samples.failure(Stage.COMPARE), message="output v40: 18 of 32 values differ", op=None)
+    one = replace(culprit("blocks.1.norm", reason="returns wrong numbers", op=None, calls=()), failure=failed)
+    bad = Comparison(0, "v40", "18 of 32 values differ", 0.3, 1.2, 18, 32)
+    return replace(found(), onnx_path=path, culprits=(one,), failure=failed, comparisons=(bad,), node_errors=rows)
 
 
 def saved(d: Diagnosis) -> str:
@@ -67,6 +79,58 @@ def test_a_click_on_a_node_selects_its_module(open_page: Callable[..., Any]) -> 
     item = tree_item(opened, "blocks.0.attention")
     item.wait_for()
     assert item.get_attribute("aria-selected") == "true"
+
+
+def test_a_culprit_s_own_graph_is_one_click_away(open_page: Callable[..., Any], screenshots: Path) -> None:
+    opened = open_page(saved(found()))
+    frame(opened)
+    opened.get_by_role("tab", name="Graph").click()
+    opened.get_by_role("button", name="Up to the failure").click()
+    opened.get_by_text("what was captured of blocks.1.extra up to the failing operator").wait_for()
+    frame(opened).locator('[id="node-name-linalg_qr"].od-mark').wait_for(state="attached")
+    opened.screenshot(path=screenshots / "page_own_graph.png")
+    opened.get_by_role("button", name="2 blocks.3.extra Bad").click()
+    opened.get_by_text("what was captured of blocks.3.extra").wait_for()
+    opened.get_by_role("button", name="Model", exact=True).click()
+    opened.get_by_text("40 nodes").wait_for()
+    assert opened.errors == []
+
+
+def test_wrong_numbers_are_a_heat_map_with_a_legend(open_page: Callable[..., Any], screenshots: Path) -> None:
+    opened = open_page(saved(wrong_numbers()), viewport={"width": 1600, "height": 800})
+    view = frame(opened)
+    view.locator("g.od-mark").nth(20).wait_for(state="attached")
+    opened.screenshot(path=screenshots / "page_heat.png")
+    opened.get_by_role("button", name="n8", exact=True).click()
+    view.locator('[id="node-name-n8"].select').wait_for(state="attached")
+    opened.get_by_text("Add “n8”: max diff 4.8e-5").wait_for()
+    colours = view.locator("g.od-mark").evaluate_all("nodes => nodes.map(node => node.style.getPropertyValue('--od-mark'))")
+    assert len(set(colours)) == 5
+
+
+def test_an_innocent_module_shows_what_it_computes(open_page: Callable[..., Any]) -> None:
+    opened = open_page(saved(found()))
+    tree_item(opened, "blocks.0.mlp").click()
+    assert "def forward(x: float) -> float:" in opened.locator(".od-source pre").inner_text()
+    assert opened.locator("mark.od-line").count() == 0
+
+
+def test_calls_that_differ_are_listed(open_page: Callable[..., Any]) -> None:
+    opened = open_page(saved(found()))
+    table = opened.get_by_role("region", name="Calls that differ")
+    assert [row.inner_text().split() for row in table.locator("tbody tr").all()] == [
+        ["1", "✗", "fails", "x", "float32[batch,", "8,", "16]", "0", "float32[batch,", "8,", "16]"],
+        ["3", "x", "float32[batch,", "9,", "16]", "0", "float32[2,", "9,", "16]"],
+    ]
+
+
+def test_a_very_large_graph_shows_what_is_around_the_culprit(open_page: Callable[..., Any]) -> None:
+    opened = open_page(saved(found(4_000)))
+    view = frame(opened)
+    view.locator("g.graph-node.od-mark").first.wait_for(state="attached")
+    opened.get_by_role("tab", name="Graph").click()
+    opened.get_by_text("of 4000 nodes, around the module").wait_for()
+    assert view.locator("g.graph-node").count() < 3_000
 
 
 def test_find_takes_the_keyboard_into_the_graph(open_page: Callable[..., Any]) -> None:
@@ -185,7 +249,7 @@ def test_without_scripts_the_report_is_there(open_page: Callable[..., Any]) -> N
 
 
 def test_a_graph_file_that_has_gone_leaves_the_rest(open_page: Callable[..., Any], tmp_path: Path) -> None:
-    opened = open_page(saved(replace(found(), onnx_path=str(tmp_path / "gone.onnx"))))
+    opened = open_page(saved(replace(found(), culprits=(), onnx_path=str(tmp_path / "gone.onnx"))))
     opened.get_by_role("tab", name="Graph").click()
     opened.get_by_text("There is no graph yet").wait_for()
 

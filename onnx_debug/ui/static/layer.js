@@ -10,15 +10,15 @@ export function table(columns, rows, caption) {
             h('tbody', {}, rows.map((row) => h('tr', {}, row.map((cell) => h('td', {}, cell)))))));
 }
 
-function source(culprit) {
-    const lines = culprit.source.map(([number, text, guilty]) => h(guilty ? 'mark.od-line' : 'span.od-line',
+function source({ place, file, lines, below = [] }) {
+    const drawn = lines.map(([number, text, guilty]) => h(guilty ? 'mark.od-line' : 'span.od-line',
         guilty ? { 'aria-label': `line ${number}, at fault` } : {}, h('span.od-number', {}, String(number)), text || ' ', '\n'));
-    const below = culprit.below.map((line) => h('p.od-below', {}, '↳ leads to ', h('code', {}, line.text), ` · ${line.place}`));
-    return h('figure.od-source', {}, h('figcaption', { title: culprit.file }, culprit.place), h('pre', { tabindex: 0 }, lines), below);
+    const inner = below.map((line) => h('p.od-below', {}, '↳ leads to ', h('code', {}, line.text), ` · ${line.place}`));
+    return h('figure.od-source', {}, h('figcaption', { title: file }, place), h('pre', { tabindex: 0 }, drawn), inner);
 }
 
-function tensors(culprit) {
-    const all = [...culprit.inputs.map((info) => ['in', info]), ...culprit.outputs.map((info) => ['out', info])];
+function tensors({ inputs, outputs }) {
+    const all = [...inputs.map((info) => ['in', info]), ...outputs.map((info) => ['out', info])];
     const columns = [
         ['', ([role]) => role],
         ['name', ([, info]) => h('code', {}, info.name)],
@@ -31,6 +31,18 @@ function tensors(culprit) {
         ['NaN', ([, info]) => String(info.nan)],
     ].filter(([name]) => name !== 'symbolic' || all.some(([, info]) => info.symbolic));
     return all.length ? table(columns.map(([name]) => name), all.map((one) => columns.map(([, cell]) => cell(one))), 'Inputs and outputs') : null;
+}
+
+/** The calls that differ in shapes, dtypes or other arguments; `failing`: the index of the one at fault. */
+function calls(list, failing = null) {
+    if (list.length < 2) {
+        return null;
+    }
+    const said = (infos) => infos.map((info) => h('div', {}, h('code', {}, info.name), ` ${info.dtype}${info.symbolic || info.shape}`));
+    const rows = list.map((call) => [
+        h('span', {}, String(call.index + 1), call.index === failing ? h('b.od-at-fault', {}, ' ✗ fails') : null), said(call.inputs), said(call.outputs),
+    ]);
+    return [h('h4', {}, 'Calls that differ'), table(['call', 'inputs', 'outputs'], rows, 'Calls that differ')];
 }
 
 function proof(culprit) {
@@ -86,13 +98,17 @@ export function layer(fqn, data, tree, act) {
         culprit && culprit.call ? `fails at call ${culprit.call + 1}` : null,
         aliases.length ? `also called ${aliases.join(', ')}` : null,
     ] : [];
+    const forward = row && row.code !== null ? data.sources[row.code] : null;
+    const code = culprit && culprit.source.length ? { ...culprit, lines: culprit.source } : forward && forward.lines.length ? forward : null;
+    const described = data.calls[fqn] || (culprit ? culprit.calls : []);
     const tried = data.steps.filter((step) => step.fqn === fqn && (fqn !== '' || !culprit));
     return h('div.od-layer', {},
         h('h3', {}, h('code', {}, fqn || (row ? row.name : culprit.name)), ' ', h('span.od-kind', {}, (row && row.kind) || (culprit && culprit.kind) || '')),
         h('p.od-facts', { dataset: { state: name } }, h('span.od-mark', {}, said), [null, ...facts.filter(Boolean)].join(' · ')),
         culprit && h('p.od-why', {}, h('b', {}, `${culprit.stage}: `), culprit.why),
-        culprit && culprit.source.length ? source(culprit) : null,
-        culprit && tensors(culprit),
+        code ? source(code) : null,
+        described.length || culprit ? tensors(culprit || described[0]) : null,
+        calls(described, culprit ? culprit.call : null),
         culprit && proof(culprit),
         actions(fqn, data, act, row),
         culprit && fold('The error in full', culprit.error),

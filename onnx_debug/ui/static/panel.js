@@ -11,6 +11,7 @@ import { tree } from './tree.js';
  * @typedef {object} Data
  * @property {object[]} rows      modules, see tree.py
  * @property {object} states      fqn → state
+ * @property {object[]} sources   what the classes compute: place, file, lines; rows name them by number
  * @property {object} view        verdict, headline, stages, culprits, fixes …, see view.py
  * @property {object[]} steps     history of trials
  * @property {{running: boolean, stopping: boolean, text: string, error: string, since: number, seconds: number, finished: boolean}} progress
@@ -18,16 +19,20 @@ import { tree } from './tree.js';
  * @property {boolean} live       a session is behind: trials can be asked for
  */
 const EMPTY = {
-    rows: [], states: {}, steps: [], replaced: [], live: false, progress: { running: false, text: '', error: '', since: 0, seconds: 0, finished: true },
+    rows: [], states: {}, sources: [], steps: [], replaced: [], live: false, progress: { running: false, text: '', error: '', since: 0, seconds: 0, finished: true },
     view: { verdict: 'open', headline: '', stages: [], culprits: [], fixes: [], comparisons: [], notes: [], unproven: [], proven: '', next: '', error: '' },
 };
 const WIDE = 1250; // pixels; below this, layer and graph take turns
 const VERDICTS = { good: '✓', bad: '✗', open: '○' };
 const STAGES = { passed: ['✓', 'passed'], failed: ['✗', 'failed'], ahead: ['·', 'not reached'] };
 
-/** @param {{act?: (type: string, content?: object) => void, select?: (fqn: string) => void}} handlers */
-export function panel(host, { act = null, select: onSelect = () => {} } = {}) {
-    const data = { ...EMPTY };
+/**
+ * @param {{act?: (type: string, content?: object) => void, select?: (fqn: string) => void, graph?: (wish: object) => void}} handlers
+ *     `act` reaches a kernel; `graph` finds another graph where there is none
+ */
+export function panel(host, { act = null, select: onSelect = () => {}, graph: showGraph } = {}) {
+    const data = { ...EMPTY, calls: {} };
+    const asked = new Set(); // modules whose calls were asked for since the last trial
     let selected = null;
     let chosenByUser = false; // then nothing that is found moves the selection away
     let logAsked = false;
@@ -55,7 +60,8 @@ export function panel(host, { act = null, select: onSelect = () => {} } = {}) {
     const logPage = log();
     const netron = graphTab({
         select: (fqn) => choose(fqn, true, true),
-        focus: act ? (fqn) => act('focus', { fqn }) : undefined,
+        show: act ? (wish) => act('graph', wish) : showGraph,
+        partial: Boolean(act),
     });
     const pages = tabs([
         { name: 'layer', label: 'Layer', element: layerPage },
@@ -94,8 +100,17 @@ export function panel(host, { act = null, select: onSelect = () => {} } = {}) {
         }
         modules.select(fqn);
         netron.select(fqn, fromGraph);
+        askForCalls();
         drawLayer();
         drawChips();
+    }
+
+    function askForCalls() {
+        const row = selected === null ? null : modules.row(selected);
+        if (act && data.live && row && row.calls && !data.progress.running && !asked.has(selected)) {
+            asked.add(selected);
+            act('module', { fqn: selected });
+        }
     }
 
     function drawLayer() {
@@ -193,7 +208,11 @@ export function panel(host, { act = null, select: onSelect = () => {} } = {}) {
                 netron.setStates(change.states);
             }
             if (change.steps) {
+                asked.clear(); // a trial may have seen sizes that were unknown
                 drawSteps();
+            }
+            if (change.view) {
+                netron.setView(change.view);
             }
             if (change.view || change.progress) {
                 drawHead();
@@ -208,8 +227,15 @@ export function panel(host, { act = null, select: onSelect = () => {} } = {}) {
             } else if (Object.keys(change).some((name) => name !== 'progress') || data.progress.running !== wasRunning) {
                 drawLayer();
             }
+            askForCalls();
         },
         choose,
+        setCalls(fqn, calls) {
+            data.calls[fqn] = calls;
+            if (fqn === selected) {
+                drawLayer();
+            }
+        },
         selected: () => selected,
         openGraph(...packed) {
             drawn = true;

@@ -2,7 +2,7 @@
 import { bytes, shelf } from './graph.js';
 import { panel } from './panel.js';
 
-const TRAITS = ['rows', 'states', 'view', 'steps', 'progress', 'replaced', 'live'];
+const TRAITS = ['rows', 'states', 'sources', 'view', 'steps', 'progress', 'replaced', 'live'];
 const PATIENCE = 1500; // milliseconds until a kernel that does not hear "stop" is interrupted
 
 function render({ model, el }) {
@@ -42,6 +42,8 @@ function render({ model, el }) {
                 } else {
                     model.send({ type: 'hello', have: '' });
                 }
+            } else if (message.type === 'module') {
+                shown.setCalls(message.fqn, message.calls);
             } else if (message.type === 'log') {
                 shown.setLog(message.text);
             } else if (message.type === 'log changed') {
@@ -73,12 +75,20 @@ function interrupt(model) {
 }
 
 function mount(element, data) {
-    const shown = panel(element);
+    const viewer = data.graphs.length ? bytes(data.graphs[0].viewer) : null; // the first one carries it for all
+    const open = ({ model, docs, ...facts }) => shown.openGraph(facts, bytes(model), bytes(docs), viewer);
+    const shown = panel(element, {
+        graph({ of }) {
+            const wanted = data.graphs.find((one) => one.of === of);
+            if (wanted) {
+                open(wanted);
+            }
+        },
+    });
     shown.set(data.panel);
     shown.setLog(data.log);
-    if (data.graph) {
-        const { model, docs, viewer, ...facts } = data.graph;
-        shown.openGraph(facts, bytes(model), bytes(docs), bytes(viewer));
+    if (data.graphs.length) {
+        open(data.graphs[0]);
     }
     document.querySelectorAll('details.od-saved-report').forEach((details) => { details.open = false; });
 }

@@ -40,7 +40,7 @@ function paint(marks) {
 /** True for a `#rrggbb` on which white text is hard to read. */
 function isPale(colour) {
     const [red, green, blue] = [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16));
-    return 0.299 * red + 0.587 * green + 0.114 * blue > 150;
+    return 0.299 * red + 0.587 * green + 0.114 * blue > 125;
 }
 
 function select(view, names) {

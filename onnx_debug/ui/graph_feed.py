@@ -1,0 +1,48 @@
+"""Which graph the views of a panel show, and sending it to them."""
+
+from __future__ import annotations
+
+import anywidget
+
+from onnx_debug.diagnosis import Diagnosis
+from onnx_debug.ui import netron
+from onnx_debug.ui.drawing import drawing
+
+
+class GraphFeed:
+    """Draws what is worth seeing, until the user asks for something else.
+
+    Args:
+        widget: whose views are fed; graphs go by message, never by trait, and so never into a notebook.
+    """
+
+    def __init__(self, widget: anywidget.AnyWidget) -> None:
+        self._widget = widget
+        self._payload: netron.Payload | None = None
+        self._known: tuple[str | None, str | None] = (None, None)  # the model's file, or else the culprit that has a graph of its own
+        self._asked_for: str | None = None  # the culprit whose own graph the user wants to see
+        self._have = ""
+
+    def follow(self, d: Diagnosis) -> None:
+        """Show the model's graph as soon as there is one; until then, the first culprit's own."""
+        own = next((culprit.fqn for culprit in d.culprits if culprit.graph_path), None)
+        now = (d.onnx_path, None if d.onnx_path else own)
+        if now != self._known:
+            self._known = now
+            if self._asked_for is None:
+                self._draw(d, d.culprits[0].fqn if d.culprits else None, now[1])
+
+    def ask(self, d: Diagnosis, of: str | None, focus: str | None, *, whole: bool = False) -> None:
+        """Show the graph of a culprit, or the model's around a module or as a whole."""
+        self._asked_for = of
+        self._draw(d, focus, of, whole=whole)
+
+    def send(self, have: str) -> None:
+        """Send the graph to views that `have` the viewer of that key."""
+        self._have = have
+        if self._payload is not None:
+            netron.send(self._widget, self._payload, have)
+
+    def _draw(self, d: Diagnosis, focus: str | None, of: str | None, *, whole: bool = False) -> None:
+        self._payload = drawing(d, focus, of, whole=whole)
+        self.send(self._have)
