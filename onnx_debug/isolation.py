@@ -20,6 +20,7 @@ import tempfile
 import time
 import traceback
 import weakref
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from multiprocessing.connection import Connection
@@ -31,15 +32,16 @@ import torch
 from onnx_debug import clues, directories, memory, torch_internals, watching
 from onnx_debug.case import Case
 from onnx_debug.errors import IsolationError, SessionClosedError
-from onnx_debug.outcome import Clue, Failure, Mode, Outcome, Stage, Trial, signature
+from onnx_debug.outcome import Clue, ClueKind, Failure, Mode, Outcome, Stage, Trial, signature
 from onnx_debug.processes import Child, adopt_orphans, end_children, end_orphans, fork, hang_up, uninterrupted
 from onnx_debug.recorders import Described, Recorders, eager_in_fork
 from onnx_debug.recording import ModuleNames, Recording
-from onnx_debug.target import Bench
+from onnx_debug.target import Bench, Progress
 from onnx_debug.trial import Answer, run_trial
 from onnx_debug.verify import beyond
 from onnx_debug.verify.beyond import Beyond
-from onnx_debug.workshop import Board, EagerReport, reread_request
+from onnx_debug.verify.randomness import other_random_numbers
+from onnx_debug.workshop import Board, EagerReport, drawn_numbers, reread_request
 
 _LONGEST_SILENCE = 60.0  # seconds without a pulse: a fork of a process with threads can inherit a lock that nobody will release
 _TICK = 0.1
@@ -223,56 +225,67 @@ class _Server:
         gc.freeze()  # a collection in a fork would touch, and so copy, every object there is
         return self.recorders.finish(0, started, timeout)
 
-    def trial(self, trial: Trial, timeout: float, require_dynamic: bool, case: Case | None = None) -> tuple[Outcome, Recording]:
+    def trial(
+        self, trial: Trial, timeout: float, require_dynamic: bool, *, case: Case | None = None, seed: int = 0
+    ) -> tuple[Outcome, Recording]:
         start = time.perf_counter()
         recordings = self.recorders.recordings({"", trial.module, *trial.stubs}, timeout)
         directory = Path(tempfile.mkdtemp(dir=self._directory))
 
-        with watching.Watch(directory) as watch:
-
-            def work(connection: Connection) -> None:
-                watching.arm(directory)
-                bench = Bench(case or self._case, self._names, recordings, self._board.traced, directory, require_dynamic, watch.progress)
+        def work(connection: Connection, progress: Progress) -> None:
+            watching.arm(directory)
+            bench = Bench(case or self._case, self._names, recordings, self._board.traced, directory, require_dynamic, progress)
+            with other_random_numbers(seed) if seed else contextlib.nullcontext():
                 connection.send(run_trial(bench, trial))
 
-            child = fork(work, watch.output)
-            answer = watch.wait(child, self._line, timeout, self._memory_limit)
-            child.kill()
-            end_orphans()
-            if not isinstance(answer, Answer):
-                answer = Answer(Outcome(watching.failure_of(answer, watch, clues.Locator(self._names, trial.module))))
+        answer, printed = self._in_fork(directory, work, timeout, trial.module)
+        if isinstance(answer, Failure):
+            answer = Answer(Outcome(answer))
         traced = Recording() if trial.module else answer.traced
         self._board.merge(trial, traced)
-        log = answer.outcome.log + watching.end_of(watch.output)
-        return replace(answer.outcome, log=log, seconds=time.perf_counter() - start), traced
+        return replace(answer.outcome, log=answer.outcome.log + printed, seconds=time.perf_counter() - start), traced
 
     def look_beyond(self, outcome: Outcome, timeout: float) -> tuple[int | None, Outcome]:
         start = time.perf_counter()
         directory = Path(tempfile.mkdtemp(dir=self._directory))
-        with watching.Watch(directory) as watch:
 
-            def work(connection: Connection) -> None:
-                eager = partial(eager_in_fork, self._case, watch.output)
-                connection.send(beyond.look_beyond(self._case, outcome, eager, watch.progress.stage, timeout / 2))
+        def work(connection: Connection, progress: Progress) -> None:
+            eager = partial(eager_in_fork, self._case, directory / "eager.log")
+            connection.send(beyond.look_beyond(self._case, outcome, eager, progress.stage, timeout / 2))
 
-            child = fork(work, watch.output)
-            found = watch.wait(child, self._line, timeout, self._memory_limit)
-            child.kill()
-            end_orphans()
-        if not isinstance(found, Beyond):
-            found = Beyond(asked=outcome.asked, notes=(f"Other inputs than those given could not all be tried: {found.words}.",))
+        found, _ = self._in_fork(directory, work, timeout)
+        if isinstance(found, Failure):
+            found = Beyond(asked=outcome.asked, notes=(f"Other inputs than those given could not all be tried: {found.message}.",))
         if found.differs is not None:
             self._case = beyond.adopted(self._case, outcome, found.differs)
             self.recorders.use(self._case)
             outcome = self.trial(Trial(""), timeout, require_dynamic=False)[0]
         return found.differs, replace(beyond.joined(outcome, found), seconds=time.perf_counter() - start)
 
+    def _in_fork(self, directory: Path, work: Callable[[Connection, Progress], None], timeout: float, module: str = "") -> tuple[Any, str]:
+        """What `work` sends from a fork of this clean process, or the `Failure` that it ended in; and what it printed."""
+        with watching.Watch(directory) as watch:
+            child = fork(lambda connection: work(connection, watch.progress), watch.output)
+            answer = watch.wait(child, self._line, timeout, self._memory_limit)
+            child.kill()
+            end_orphans()
+            if isinstance(answer, watching.Death):
+                answer = watching.failure_of(answer, watch, clues.Locator(self._names, module))
+        return answer, watching.end_of(watch.output)
+
     def explain_numbers(self, outcome: Outcome, timeout: float) -> tuple[Clue, ...]:
+        if outcome.onnx_path is None:
+            return ()
+        random = self.recorders.random_modules(timeout)
+        if random:
+            by_torch = any(hint.kind is ClueKind.RANDOM for hint in outcome.hints)  # which leaves an operator in the graph, with its line
+            return random if by_torch else self._drawn(outcome.onnx_path, timeout) + random
         first = next((row.input_index for row in outcome.comparisons if row.problem), 0)
-        found = self.recorders.random_modules(timeout)
-        if found or outcome.onnx_path is None:
-            return found
         return self.recorders.first_wrong_module(outcome.onnx_path, first, timeout)
+
+    def _drawn(self, path: str, timeout: float) -> tuple[Clue, ...]:
+        again = self.trial(Trial(""), timeout, require_dynamic=False, seed=2)[0].onnx_path
+        return tuple(drawn_numbers(self._case, path, again, clues.Locator(self._names))) if again is not None else ()
 
     def describe(self, fqn: str, call: int) -> Described:
         return self.recorders.describe(self._board.traced, fqn, call)

@@ -65,8 +65,9 @@ class ModuleNames:
 
 def _forward(kind: type[nn.Module]) -> Source | None:
     """Where the class says what it computes."""
-    code = getattr(inspect.unwrap(kind.forward), "__code__", None)
-    if code is None or kind.forward is nn.Module.forward:
+    forward = inspect.getattr_static(kind, "forward", None)  # a compiled class answers for its instances only
+    code = getattr(inspect.unwrap(forward), "__code__", None) if callable(forward) else None
+    if code is None or forward is nn.Module.forward:
         return None  # a list of modules, or a class that is not written in Python
     return Source(code.co_filename, code.co_firstlineno, linecache.getline(code.co_filename, code.co_firstlineno).strip(), "forward")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from onnx_debug.diagnosis import Answer, Culprit, ModuleCall, Proof, ProofKind, Step
@@ -32,13 +33,15 @@ def culprits(
 def _culprit(finding: Finding, tree: Tree, describe: Describe, graph_path: str | None) -> Culprit:
     info = tree.modules[finding.fqn]
     failing = describe(finding.fqn, finding.call)
-    clue = finding.clue
+    clue, failure = finding.clue, finding.failure
+    if clue is not None and clue not in failure.clues:  # what led to the module says more than how it fails alone
+        failure = replace(failure, clues=(clue, *failure.clues))
     return Culprit(
         finding.fqn,
         info.class_name,
         finding.own_code,
         finding.proof,
-        finding.failure,
+        failure,
         aliases=info.aliases,
         call_index=finding.call,
         source=clue.source if clue is not None else None,

@@ -166,7 +166,11 @@ class Search:
         outcome = yield from self._ask(
             Trial("", minimal_options=True), "export the whole model with default options: is the request itself at fault?"
         )
-        return not outcome.unresolved and not alike(outcome.failure, failure)
+        if not outcome.ok and not _goes_further(outcome.failure, failure):
+            return False
+        children = self._children("")
+        bare = yield from self._ask(Trial("", stubs=frozenset(children)), _replaced("bisect the model", children))
+        return not (children and bare.ok)  # a request that no module fulfils is at fault; one that a module cannot fulfil is not
 
     def _is_artefact(self, failure: Failure) -> bool:
         """A failure at a later stage that shows only beside placeholders makes no culprit unless a module fails alone."""
@@ -311,6 +315,9 @@ class Search:
             return found or self._whole_is_left(fqn, failure)
         guilty = yield from self._smallest_failing(fqn, children, failure, stubs)
         if len(guilty) > 1:
+            found = yield from self._first_failing(guilty, failure)
+            if found is not None:
+                return found
             self.findings.notes.append(f"{fqn or 'The model'} fails only when these are together: {', '.join(guilty)}.")
             return Finding(fqn, own_code=False, proof=Proof(_kind(fqn)), failure=failure)
         return (yield from self._go_down(guilty[0], failure))
@@ -401,6 +408,11 @@ class Search:
 
     def _children(self, fqn: str) -> tuple[str, ...]:
         return tuple(child for child in self._tree.children(fqn) if child not in self._tree.ancestors(fqn))
+
+
+def _goes_further(failure: Failure | None, than: Failure) -> bool:
+    order = list(Stage)
+    return failure is not None and order.index(failure.stage) > order.index(than.stage)
 
 
 def _kind(fqn: str) -> ProofKind:

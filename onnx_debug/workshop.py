@@ -26,6 +26,7 @@ from onnx_debug.recording import Call, CloneOnce, Leaf, ModuleNames, Recorder, R
 from onnx_debug.stages import runtime
 from onnx_debug.target import Progress
 from onnx_debug.tree import CallInfo, Tree
+from onnx_debug.verify.baked import drawn_at_export
 from onnx_debug.verify.randomness import other_random_numbers
 
 
@@ -208,6 +209,13 @@ def reread_request(case: Case) -> tuple[tuple[str, ...], Case | None, str]:
     given = [names[position] if position < len(names) else f"input_{position}" for position in range(len(case.args))]
     call = options.call_text("model", given, {name: name for name in case.kwargs}, better)
     return tuple(map(str, wrong)), replace(case, options=better), call
+
+
+def drawn_numbers(case: Case, path: str, again: str, locator: clues.Locator) -> list[Clue]:
+    """The lines that draw numbers of Python or NumPy, or read the time: a second export holds another constant there."""
+    known = [name for name, _ in (*case.model.named_parameters(), *case.model.named_buffers())]
+    found = drawn_at_export(Path(path), Path(again), locator, known)
+    return [replace(one.clue, kind=ClueKind.RANDOM) for one in found if one.clue is not None]
 
 
 def first_wrong_module(case: Case, run: EagerRun, path: Path, index: int, locator: clues.Locator) -> list[Clue]:

@@ -8,7 +8,12 @@ from onnx_debug.verify.inputs import FurtherInputs, fresh_values
 from onnx_debug.verify.sizes import other_sizes
 
 # By how much fresh values are larger, so that a branch of the model goes the other way.
-_OTHER_WAYS = {"much larger values": 20.0, "much smaller values": 0.05, "values of the other sign": -1.0}
+_OTHER_WAYS = {
+    "much larger values": 20.0,
+    "much smaller values": 0.05,
+    "values of the other sign": -1.0,
+    "much larger values of the other sign": -20.0,
+}
 
 
 def further_inputs(case: Case, *, branches: bool = False) -> list[FurtherInputs]:
