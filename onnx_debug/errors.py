@@ -19,3 +19,7 @@ class NoSpaceError(OnnxDebugError, RuntimeError):
 
 class IsolationError(OnnxDebugError, RuntimeError):
     """The fork server died or cannot be started, so no further trial can be run."""
+
+
+class PausedError(OnnxDebugError, RuntimeError):
+    """`Session.pause` was called before this was answered; ask again."""

@@ -11,6 +11,7 @@ import torch
 
 from onnx_debug import clues, directories, muting
 from onnx_debug.case import Case, Inputs
+from onnx_debug.errors import PausedError
 from onnx_debug.outcome import Clue, ClueKind, Outcome, Trial
 from onnx_debug.packing import PackingError, pack, unpack
 from onnx_debug.recording import ModuleNames
@@ -43,23 +44,27 @@ class InProcessLab:
         self._case, self._names = case, ModuleNames(case.model)
         self._board = Board()
         self._runs: dict[int, EagerRun] = {}
-        self._count = 0
+        self._count, self._pausing = 0, False
 
     def eager(self, timeout: float) -> EagerReport:
         """Run the model on the given inputs."""
         del timeout
         return self._run(0).report()
 
-    def run(self, trial: Trial, timeout: float, *, require_dynamic: bool = False, case: Case | None = None) -> Outcome:
+    def run(self, trial: Trial, timeout: float, *, require_dynamic: bool = False) -> Outcome:
         """Answer one trial."""
         del timeout
+        self._require_no_pause()
+        return self._trial(trial, self._case, require_dynamic=require_dynamic)
+
+    def _trial(self, trial: Trial, case: Case, *, require_dynamic: bool = False) -> Outcome:
         self._count += 1
         directory = self.directory / str(self._count)
         directory.mkdir()
         runs = {index: self._run(index) for index in range(len(self._case.inputs))}
         recordings = {index: run.recording for index, run in runs.items() if not index or run.outcome.failure is None}
         with muting.printed_to(directory / _OUTPUT), untouched(self._case.model):
-            bench = Bench(_with_copied_inputs(case or self._case), self._names, recordings, self._board.traced, directory, require_dynamic)
+            bench = Bench(_with_copied_inputs(case), self._names, recordings, self._board.traced, directory, require_dynamic)
             answer = run_trial(bench, trial)
         directories.require_space(answer.outcome.failure)
         if not trial.module:
@@ -69,6 +74,7 @@ class InProcessLab:
 
     def look_beyond(self, outcome: Outcome, timeout: float) -> Outcome:
         """Other inputs than those given, and what was asked for; inputs on which ONNX differs count in all later trials."""
+        self._require_no_pause()
         start = time.perf_counter()
 
         def eager(inputs: Inputs) -> list[torch.Tensor] | None:
@@ -79,7 +85,7 @@ class InProcessLab:
             found = beyond.look_beyond(self._case, outcome, eager, Progress().stage, timeout)
         if found.differs is not None:
             self._case = beyond.adopted(self._case, outcome, found.differs)
-            outcome = self.run(Trial(""), timeout)
+            outcome = self._trial(Trial(""), self._case)
         return replace(beyond.joined(outcome, found), seconds=time.perf_counter() - start)
 
     def explain_numbers(self, outcome: Outcome, timeout: float) -> tuple[Clue, ...]:
@@ -97,7 +103,7 @@ class InProcessLab:
 
     def _drawn(self, path: str) -> tuple[Clue, ...]:
         with other_random_numbers(2):
-            again = self.run(Trial(""), 0.0).onnx_path
+            again = self._trial(Trial(""), self._case).onnx_path
         return tuple(drawn_numbers(self._case, path, again, clues.Locator(self._names))) if again is not None else ()
 
     def describe(self, fqn: str, call: int) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
@@ -106,9 +112,22 @@ class InProcessLab:
 
     def correct_options(self, timeout: float) -> tuple[tuple[str, ...], str, Outcome | None]:
         """What is wrong with the request; the call that was meant, spelled out; and its trial."""
+        del timeout
         problems, better, call = reread_request(self._case)
-        outcome = None if better is None else self.run(Trial(""), timeout, case=better)
+        outcome = None if better is None else self._trial(Trial(""), better)
         return problems, call, outcome
+
+    def pause(self) -> None:
+        """Refuse further trials; the one under way cannot be ended."""
+        self._pausing = True
+
+    def resume(self) -> None:
+        """Answer trials again."""
+        self._pausing = False
+
+    def _require_no_pause(self) -> None:
+        if self._pausing:
+            raise PausedError("paused before this was answered; ask again")
 
     def close(self, *, keep_files: bool = False) -> None:
         """Forget the recordings."""

@@ -27,6 +27,8 @@ class Lab(Protocol):
     def explain_numbers(self, outcome: Outcome, timeout: float) -> tuple[Clue, ...]: ...  # noqa: D102
     def describe(self, fqn: str, call: int) -> tuple[tuple[Any, ...], tuple[Any, ...]]: ...  # noqa: D102
     def correct_options(self, timeout: float) -> tuple[tuple[str, ...], str, Outcome | None]: ...  # noqa: D102
+    def pause(self) -> None: ...  # noqa: D102
+    def resume(self) -> None: ...  # noqa: D102
     def close(self, *, keep_files: bool = False) -> None: ...  # noqa: D102
 
 

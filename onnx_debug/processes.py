@@ -182,12 +182,22 @@ def _bury(pid: int) -> None:
 
 
 def descendants(pid: int) -> list[int]:
-    """All processes below this one; none where the system does not say."""
+    """The processes below this one, quickly; one that is just being made or ending may be missing."""
+    found = [pid]
+    for above in found:
+        for file in Path(f"/proc/{above}/task").glob("*/children"):
+            with contextlib.suppress(OSError):
+                found += map(int, file.read_text().split())
+    return found[1:]
+
+
+def _family(pid: int) -> list[int]:
+    """This process and all below it; only itself where the system does not say."""
     parents = _parents()
     found = [pid]
     for above in found:
         found += [below for below, parent in parents.items() if parent == above]
-    return found[1:]
+    return found
 
 
 def _parents() -> dict[int, int]:
@@ -200,9 +210,9 @@ def _parents() -> dict[int, int]:
 
 
 def _kill_tree(pid: int) -> None:
-    family = descendants(pid)
+    family = _family(pid)
     _signal_group(pid)
-    for member in (pid, *family):
+    for member in family:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(member, signal.SIGKILL)
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import tempfile
 import time
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -17,9 +16,11 @@ import torch
 
 from onnx_debug import clues, watching
 from onnx_debug.case import Case, Inputs
+from onnx_debug.line import GivenUpError, Line
 from onnx_debug.outcome import Clue, Outcome
 from onnx_debug.processes import Child, fork
 from onnx_debug.recording import Call, ModuleNames, Recording
+from onnx_debug.shared import Setting
 from onnx_debug.verify.beyond import eager_outputs
 from onnx_debug.workshop import EagerReport, EagerRun, describe, first_wrong_module, random_modules, run_eager
 
@@ -30,50 +31,46 @@ class Recorders:
     """Runs the model in forks of this process.
 
     Args:
-        case: the export to work on.
-        directory: takes what the recorders print.
-        memory_limit: bytes that one of them may take.
-        line: to the user, who may lose interest: everything here raises `GoneError` then.
+        setting: what all processes share.
+        line: to the user, who may lose interest: everything here raises `GivenUpError` then.
     """
 
-    def __init__(self, case: Case, directory: Path, memory_limit: int | None, line: watching.Line) -> None:
-        self._case, self._directory, self._memory_limit, self._line = case, directory, memory_limit, line
-        self._names = ModuleNames(case.model)
+    def __init__(self, setting: Setting, line: Line) -> None:
+        self._setting, self._line = setting, line
+        self._names = ModuleNames(setting.case.model)
         self._children: dict[int, Child] = {}
         self._reports: dict[int, EagerReport] = {}
 
-    def use(self, case: Case) -> None:
-        """Take the case with more inputs to agree on; what was recorded of the others stays."""
-        self._case = case
+    def use(self, setting: Setting) -> None:
+        """Take a case with more inputs to agree on; what was recorded of the others stays."""
+        self._setting = setting
 
     def start(self, index: int, seed: int | None = None) -> tuple[Child, watching.Watch]:
         """Begin to run the model on the inputs `case.inputs[index]`."""
-        directory = Path(tempfile.mkdtemp(dir=self._directory))
-        watch = watching.Watch(directory)
+        case, watch = self._setting.case, watching.Watch(self._setting)
 
         def work(connection: Connection) -> None:
-            watching.arm(directory)
-            run = run_eager(self._case, index, watch.progress, seed=seed)
+            watch.arm()
+            run = run_eager(case, index, watch.progress, seed=seed)
             connection.send(run.report())
-            _hand_over(run, self._case, connection)
+            _hand_over(run, case, connection)
 
         return fork(work, watch.output), watch
 
     def finish(self, index: int, started: tuple[Child, watching.Watch], timeout: float) -> EagerReport:
         """Wait for a run to end, and keep its process for questions."""
         child, watch = started
-        with watch:
-            answer = watch.wait(child, self._line, timeout, self._memory_limit)
-            if not isinstance(answer, EagerReport):
-                failure = watching.failure_of(answer, watch, clues.Locator(self._names))
-                answer = EagerReport(Outcome(failure), self._names.infos({}))
+        answer = watch.wait(child, self._line, timeout)
+        if not isinstance(answer, EagerReport):
+            failure = watching.failure_of(answer, watch, clues.Locator(self._names))
+            answer = EagerReport(Outcome(failure), self._names.infos({}))
         self._children[index], self._reports[index] = child, answer
         return answer
 
     def recordings(self, fqns: set[str], timeout: float) -> dict[int, Recording]:
         """What these modules received and returned, by position of the inputs; without inputs that eager rejects."""
         found = {}
-        for index in range(len(self._case.inputs)):
+        for index in range(len(self._setting.case.inputs)):
             answer = self._ask(index, timeout, "slim", fqns)
             if isinstance(answer, bytes):
                 found[index] = torch.load(io.BytesIO(answer), weights_only=False)
@@ -94,8 +91,7 @@ class Recorders:
         digests = []
         for seed in (1, 2):
             child, watch = self.start(0, seed)
-            with watch:
-                watch.wait(child, self._line, timeout, self._memory_limit)
+            watch.wait(child, self._line, timeout)
             answer = self._exchange(child, timeout, "digests")
             child.kill()
             digests.append(answer if isinstance(answer, list) else [])
@@ -103,14 +99,18 @@ class Recorders:
 
     def _ask(self, index: int, timeout: float, *question: Any) -> Any:
         """An answer, or None: eager rejects these inputs, or the recorder died over the question."""
-        if index not in self._children:
+        if self._is_missing(index):
             self.finish(index, self.start(index), timeout)
-        if index and self._reports[index].outcome.failure is not None:
+        if self._is_rejected(index):
             return None  # there is nothing to compare with
-        answer = self._exchange(self._children[index], timeout, *question)
-        if self._children[index].poll() is not None:
-            del self._children[index]
-        return answer
+        return self._exchange(self._children[index], timeout, *question)
+
+    def _is_missing(self, index: int) -> bool:
+        return index not in self._children or (self._children[index].poll() is not None and not self._is_rejected(index))
+
+    def _is_rejected(self, index: int) -> bool:
+        """Whether eager rejects these inputs; where it rejects the first ones, there is no search."""
+        return index > 0 and self._reports[index].outcome.failure is not None
 
     def _exchange(self, child: Child, timeout: float, *question: Any) -> Any:
         limit = time.monotonic() + timeout
@@ -119,7 +119,7 @@ class Recorders:
             while time.monotonic() < limit:
                 if self._line.wait(child.connection):
                     return child.connection.recv()
-        except watching.GoneError:
+        except GivenUpError:
             child.kill()
             raise
         except Exception:  # noqa: BLE001 - it died, or what it sent cannot be read

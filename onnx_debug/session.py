@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
@@ -13,7 +14,7 @@ import torch
 from onnx_debug import report
 from onnx_debug.case import make_case
 from onnx_debug.diagnosis import Culprit, Diagnosis, Fix, ModuleCall, Step
-from onnx_debug.errors import NoSpaceError, SessionClosedError
+from onnx_debug.errors import NoSpaceError, PausedError, SessionClosedError
 from onnx_debug.events import CulpritFound, Event, Started, TrialFinished, TrialStarted
 from onnx_debug.files import deliver, keep_while_used
 from onnx_debug.findings import Question
@@ -71,7 +72,7 @@ class Session:
         self._described: dict[tuple[str, int], ModuleCall] = {}
         self._announced: set[str] = set()
         self._request, self._fixes = "", ()  # type: tuple[str, tuple[Fix, ...]]
-        self._finished = self._stopped = self._closed = False
+        self._finished = self._stopped = self._paused = self._closed = False
 
     def __enter__(self) -> Self:
         return self
@@ -85,28 +86,16 @@ class Session:
         return self._finished or self._stopped
 
     def step(self) -> Step | None:
-        """Run the next trial of the search and return it; None when the search has ended or was stopped."""
-        try:
-            self._begin()
-            if self.finished or self._question is None:
-                return None
-            step, outcome = self._answer(self._question)
-            self._advance(outcome)
-        except SessionClosedError:
-            if not self._stopped:  # by an event's receiver, or from another thread
-                raise
-            return None
-        except NoSpaceError as error:
-            self._notes.append(str(error))
-            self.stop()
-            return None
-        return step
+        """Run the next trial of the search and return it; None when the search has ended or was stopped, or `pause` was called."""
+        with self._pausable():
+            return self._step()
 
     def run(self) -> Diagnosis:
-        """Run the search to its end. Ctrl-C stops it and keeps what was found so far."""
+        """Run the search to its end, or until `pause`. Ctrl-C stops it. What was found so far stays."""
         try:
-            while self.step() is not None:
-                pass
+            with self._pausable():
+                while self._step() is not None:
+                    pass
         except KeyboardInterrupt:
             self.stop()
         return self.diagnosis
@@ -115,16 +104,25 @@ class Session:
         """Ask a question of your own: export `module` with the modules in `stubs` replaced.
 
         Raises:
+            PausedError: `pause` was called before it was answered.
             ValueError: the model has no module of that name.
         """
-        self._begin()
-        tree = self._report.tree() if self._report is not None else None
-        names = {name: tree.canonical(name) if tree else name for name in (module, *stubs)}
-        for name, found in names.items():
-            if found is None:
-                raise ValueError(f"the model has no module {name!r}")
-        trial = Trial(names[module] or "", frozenset(names[stub] or "" for stub in stubs), call)
-        return self._answer(Question(trial, "asked for"))[0]
+        with self._pausable():
+            self._begin()
+            tree = self._report.tree() if self._report is not None else None
+            names = {name: tree.canonical(name) if tree else name for name in (module, *stubs)}
+            for name, found in names.items():
+                if found is None:
+                    raise ValueError(f"the model has no module {name!r}")
+            trial = Trial(names[module] or "", frozenset(names[stub] or "" for stub in stubs), call)
+            return self._answer(Question(trial, "asked for"))[0]
+
+    def pause(self) -> None:
+        """From another thread: end the trial under way within a second. What was found so far stays, and the next call goes on from there.
+
+        A trial in the user's own process (`isolate=False`) cannot be ended: the pause begins after it.
+        """
+        self._lab.pause()
 
     def calls(self, module: str) -> tuple[ModuleCall, ...]:
         """What a module got and returned in the model: the first call, and each later one with other shapes, dtypes or arguments."""
@@ -132,7 +130,7 @@ class Session:
         return report.calls(module, self._report.tree(), self._describe) if self._report is not None and known else ()
 
     def stop(self) -> None:
-        """End the search; what was found so far stays."""
+        """End the search for good; what was found so far stays."""
         if not self._finished:
             self._stopped = True
         self._lab.close(keep_files=True)
@@ -158,7 +156,7 @@ class Session:
             culprits=self._culprits(),
             sufficient=findings.sufficient if findings is not None else None,
             request=self._request,
-            stopped=self._stopped,
+            stopped=self._stopped or self._paused,
             fixes=self._fixes,
             onnx_path=report.graph_to_show(self._outcomes, findings.names if findings is not None else frozenset()),
             notes=(*self._notes, *(findings.notes if findings is not None else ()), *_note_of(whole)),
@@ -177,37 +175,67 @@ class Session:
 
     # --- the search
 
+    @contextlib.contextmanager
+    def _pausable(self) -> Iterator[None]:
+        """What is done in this block ends with `pause`; one that comes too early or too late is forgotten."""
+        self._lab.resume()
+        try:
+            yield
+        finally:
+            self._lab.resume()
+
+    def _step(self) -> Step | None:
+        self._paused = False
+        try:
+            self._begin()
+            return None if self.finished else self._go_on()
+        except PausedError:
+            self._paused = True
+        except SessionClosedError:
+            if not self._stopped:  # by an event's receiver, or from another thread
+                raise
+        except NoSpaceError as error:
+            self._notes.append(str(error))
+            self.stop()
+        return None
+
     def _begin(self) -> None:
         if self._closed:
             raise SessionClosedError("this session is closed; make a new one")
         if self._report is not None:
             return
+        self._report = found = self._lab.eager(self._timeout)
         if self._case.model.training:
             self._notes.append("The model is in training mode; call model.eval() first unless that is intended.")
-        self._report = self._lab.eager(self._timeout)
-        self.on_event(Started(len(self._report.modules)))
-        if self._report.outcome.failure is not None:
+        if found.outcome.failure is not None:
             self._finished = True
-            return
-        self._search = Search(self._report.tree())
-        self._asking = self._search.run()
-        self._question = next(self._asking)
+        else:
+            self._search = Search(found.tree())
+            self._asking = self._search.run()
+            self._question = next(self._asking)
+        self.on_event(Started(len(found.modules)))
 
-    def _advance(self, outcome: Outcome) -> None:
-        try:
-            self._question = self._asking.send(outcome)
-        except StopIteration:
-            self._question = None
+    def _go_on(self) -> Step | None:
+        """Answer the search's question; None when it had none left. What is interrupted here is done again at the next step."""
+        step = None
+        if self._question is not None:
+            step, outcome = self._answer(self._question)
+            try:
+                self._question = self._asking.send(outcome)
+            except StopIteration:
+                self._question = None
+        if self._question is None:
             self._finish()
         self._announce()
+        return step
 
     def _finish(self) -> None:
         """The search has ended: what remains is the request, and the file that the user asked for."""
-        self._finished = True
         findings = self._search.findings if self._search is not None else None
         whole = findings.whole if findings is not None else None
         if findings is not None and findings.request_at_fault:
             self._explain_request()
+        self._finished = True
         if whole is not None and whole.ok:
             try:
                 deliver(self._case.f, whole.onnx_path)
@@ -293,7 +321,10 @@ class Session:
         if key not in self._described:
             if self._closed:
                 return ModuleCall(call)
-            self._described[key] = ModuleCall(call, *self._lab.describe(fqn, call))
+            try:
+                self._described[key] = ModuleCall(call, *self._lab.describe(fqn, call))
+            except PausedError:
+                return ModuleCall(call)  # asked again when the session goes on
         return self._described[key]
 
 

@@ -1,104 +1,31 @@
 """Watching a trial from outside: where it is, whether it still answers, and what it was doing when it died.
 
-The trial writes the stage and its running modules into a few kilobytes of shared memory; the watcher reads them.
+The trial writes the stage and its running modules into shared memory; the watcher reads them.
 """
 
 from __future__ import annotations
 
 import contextlib
 import faulthandler
-import mmap
 import os
 import re
 import signal
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from onnx_debug import clues, memory
+from onnx_debug.line import TICK, GivenUpError, Line
 from onnx_debug.outcome import Clue, ClueKind, Failure, Mode, Stage, signature
-from onnx_debug.processes import Child
-from onnx_debug.target import Progress
+from onnx_debug.processes import Child, descendants
+from onnx_debug.shared import Setting
 
-_SIZE = 16_384
-_TICK = 0.05  # seconds between two looks
 _DUMP, _OUTPUT = "stack.txt", "output.log"
 _MOST_OUTPUT = 50_000_000  # bytes of output on disk; a trial that prints without end would fill it
 _SHARE = 0.6  # of the looks that must find a module running to call it the one that hangs
-
-
-class GoneError(Exception):
-    """The user's process hung up or is gone: nobody waits for an answer any more."""
-
-
-class Pulse:
-    """Shared memory in which a process shows that it is alive and at work."""
-
-    def __init__(self) -> None:
-        self._memory = mmap.mmap(-1, mmap.PAGESIZE)
-
-    def beat(self) -> None:
-        """Show it."""
-        self._memory[:8] = time.monotonic_ns().to_bytes(8, "little")
-
-    @property
-    def age(self) -> float:
-        """Seconds since the last beat."""
-        return (time.monotonic_ns() - int.from_bytes(self._memory[:8], "little")) / 1e9
-
-
-class Line:
-    """The line from the fork server to the user's process. While a question is worked on, all that can come over it is its end."""
-
-    def __init__(self, connection: Connection, pulse: Pulse) -> None:
-        self.connection, self.pulse = connection, pulse
-        self._user = os.getppid()
-
-    @property
-    def cut(self) -> bool:
-        """Whether the user's process is gone, though a copy of its end may live on in another process."""
-        return os.getppid() != self._user
-
-    def question(self) -> Any:
-        """The next question.
-
-        Raises:
-            GoneError: there will be none.
-        """
-        try:
-            while not self.connection.poll(1.0):
-                if self.cut:
-                    raise GoneError
-            return self.connection.recv()
-        except (EOFError, OSError) as error:
-            raise GoneError from error
-
-    def answer(self, answer: Any, problem: str = "") -> None:
-        """Answer it.
-
-        Raises:
-            GoneError: nobody listens.
-        """
-        try:
-            self.connection.send((answer, problem))
-        except OSError as error:
-            raise GoneError from error
-
-    def wait(self, connection: Connection) -> bool:
-        """Wait a moment for something to read.
-
-        Raises:
-            GoneError: nobody waits for an answer any more.
-        """
-        self.pulse.beat()
-        ready = wait([connection, self.connection], _TICK)
-        if self.connection in ready or self.cut:
-            raise GoneError
-        return connection in ready
 
 
 @dataclass(frozen=True)
@@ -114,66 +41,52 @@ class Death:
     words: str
 
 
-class _SharedProgress(Progress):
-    """Writes where the trial is; a reader may see a torn write and then looks again."""
-
-    def __init__(self, memory: mmap.mmap) -> None:
-        self._memory, self._stage, self._stack = memory, "", ""
-
-    def stage(self, stage: Stage) -> None:
-        self._stage = stage
-        self._write()
-
-    def modules(self, stack: Sequence[str]) -> None:
-        self._stack = "\n".join(stack)
-        self._write()
-
-    def _write(self) -> None:
-        text = f"{self._stage}\n{self._stack}".encode()[: _SIZE - 4]
-        self._memory[:4] = len(text).to_bytes(4, "little")
-        self._memory[4 : 4 + len(text)] = text
-
-
 class Watch:
-    """Watches one process that works in `directory`. `progress` is to be used inside it."""
+    """Watches one process, which has a directory of its own.
 
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-        self.output = directory / _OUTPUT
-        self._memory = mmap.mmap(-1, _SIZE)
-        self.progress = _SharedProgress(self._memory)
+    Attributes:
+        directory: for the files of that process.
+        output: what it prints.
+        progress: to be used inside it.
+    """
+
+    def __init__(self, setting: Setting) -> None:
+        self.directory = Path(tempfile.mkdtemp(dir=setting.directory))
+        self.output = self.directory / _OUTPUT
+        self.progress, self._memory_limit = setting.progress, setting.memory_limit
+        self.progress.restart()
         self._looks: list[tuple[str, ...]] = []
         self._last: tuple[Stage | None, list[str]] | None = None
 
-    def __enter__(self) -> Self:
-        return self
+    def arm(self) -> None:
+        """In the watched process: write the Python stack to a file on a fatal signal, and when asked."""
+        dump = (self.directory / _DUMP).open("w")
+        faulthandler.enable(dump, all_threads=False)
+        faulthandler.register(signal.SIGUSR1, dump, all_threads=False)
+        globals()["_dump_file"] = dump  # must outlive this call
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._memory.close()
-
-    def wait(self, child: Child, line: Line, timeout: float, memory_limit: int | None = None) -> Any:
+    def wait(self, child: Child, line: Line, timeout: float) -> Any:
         """What the process sends, or a `Death`; it is ended in that case.
 
         Args:
             child: the process.
             line: to the user, who may lose interest.
             timeout: seconds to wait.
-            memory_limit: bytes that it may take beyond what it shares with this process.
 
         Raises:
-            GoneError: the user lost interest; the process is ended.
+            GivenUpError: the user lost interest; the process is ended.
         """
         limit = time.monotonic() + timeout
-        allowed = None if memory_limit is None else memory.resident(os.getpid()) + memory_limit
+        inherited = memory.resident(os.getpid())
         answer = None
         try:
             while answer is None:
                 answer = self._look(child, line)
                 if answer is None and time.monotonic() > limit:
                     answer = self._end(child, Death(Mode.TIMEOUT, f"no answer in {timeout:.0f} s"))
-                if answer is None and allowed is not None and memory.resident(child.pid) > allowed:
-                    answer = self._end(child, Death(Mode.MEMORY, f"more than {(memory_limit or 0) / 1e9:.1f} GB of memory"))
-        except GoneError:
+                if answer is None and self._memory_limit is not None and _held(child) > inherited + self._memory_limit:
+                    answer = self._end(child, Death(Mode.MEMORY, f"more than {self._memory_limit / 1e9:.1f} GB of memory"))
+        except GivenUpError:
             child.kill()
             raise
         return answer
@@ -186,7 +99,7 @@ class Watch:
             try:
                 return child.connection.recv()
             except (EOFError, OSError):
-                time.sleep(_TICK)  # it closed its end, and is dead or about to hang
+                time.sleep(TICK)  # it closed its end, and is dead or about to hang
             except Exception as error:  # noqa: BLE001 - something else in the process wrote to this descriptor
                 return self._end(child, Death(Mode.CRASH, f"its answer cannot be read: {error}"))
         status = child.poll()
@@ -212,15 +125,8 @@ class Watch:
                 os.truncate(self.output, 0)  # the process appends, so it goes on from there
 
     def position(self) -> tuple[Stage | None, list[str]]:
-        """The stage and the running modules, outermost first."""
-        if self._last is not None:
-            return self._last
-        size = int.from_bytes(self._memory[:4], "little")
-        stage, _, stack = self._memory[4 : 4 + min(size, _SIZE - 4)].decode(errors="replace").partition("\n")
-        try:
-            return Stage(stage), stack.split("\n") if stack or stage == Stage.EAGER else []
-        except ValueError:
-            return None, []
+        """The stage and the running modules, outermost first; when the process was ended: as they were then."""
+        return self._last or self.progress.read()
 
     def suspects(self) -> list[str]:
         """The modules that were running in most looks of the later half, innermost first: what hangs is what came last."""
@@ -235,29 +141,35 @@ class Watch:
     def lines(self) -> list[tuple[str, int]]:
         """(file, line) of the Python stack when the process died or was asked, outermost first."""
         with contextlib.suppress(OSError):
-            text = (self._directory / _DUMP).read_text(errors="replace")
+            text = (self.directory / _DUMP).read_text(errors="replace")
             last = text.rpartition("most recent call first")[2]
             return list(reversed([(file, int(line)) for file, line in re.findall(r'File "([^"]+)", line (\d+)', last)]))
         return []
 
 
-def arm(directory: Path) -> None:
-    """In the watched process: write the Python stack to a file on a fatal signal, and when asked."""
-    dump = (directory / _DUMP).open("w")
-    faulthandler.enable(dump, all_threads=False)
-    faulthandler.register(signal.SIGUSR1, dump, all_threads=False)
-    globals()["_dump_file"] = dump  # must outlive this call
+def _held(child: Child) -> int:
+    """Bytes of memory that a process and all below it hold."""
+    family = [child.pid, *descendants(child.pid)]
+    return memory.resident(child.pid) if len(family) == 1 else memory.held_together(family)
 
 
 def failure_of(death: Death, watch: Watch, locator: clues.Locator) -> Failure:
     """The failure of a process that died, with the module that was running as its clue."""
     stage, stack = watch.position()
     suspects = watch.suspects() if death.mode is Mode.TIMEOUT else list(reversed(stack))
-    lines = watch.lines()
+    return failure_at(stage or Stage.CAPTURE, death, suspects, locator, watch.lines())
+
+
+def failure_at(stage: Stage, death: Death, suspects: list[str], locator: clues.Locator, lines: Sequence[tuple[str, int]] = ()) -> Failure:
+    """The failure of a process that died in a stage.
+
+    Args:
+        suspects: the modules that were running, innermost first.
+        lines: (file, line) of its Python stack, outermost first.
+    """
     found = tuple(Clue(fqn, ClueKind.RUNNING, locator.own_line(fqn, lines)) for fqn in suspects[:1] if fqn in locator.names.modules)
-    now = stage or Stage.CAPTURE
-    details = f"{death.words} at {now}\n" + "\n".join(f'  File "{file}", line {line}' for file, line in lines)
-    return Failure(now, death.mode, signature(now, death.mode), "", death.words, clues=found, details=details)
+    details = f"{death.words} at {stage}\n" + "\n".join(f'  File "{file}", line {line}' for file, line in lines)
+    return Failure(stage, death.mode, signature(stage, death.mode), "", death.words, clues=found, details=details)
 
 
 def end_of(file: Path, size: int = 100_000) -> str:

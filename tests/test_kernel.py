@@ -148,6 +148,55 @@ def test_an_interrupt_ends_everything(notebook, model):
     assert notebook.run("print(onnx_debug.diagnose(model, X, **LEGACY).ok)") == "True\n"
 
 
+SHOWN = """
+    %load_ext onnx_debug
+    from onnx_debug.ui.panel import panel
+
+    class HangsWhile(nn.Module):
+        def forward(self, x):
+            while torch.jit.is_tracing() and os.path.exists({file!r}):
+                pass
+            return x
+
+    whole = nn.Sequential(model, HangsWhile()).eval()
+    shown = panel(onnx_debug.Session(whole, X, **LEGACY))
+"""
+
+
+def interrupted(notebook, cell):
+    """Interrupt a cell whose trial hangs: (type, content) of what it shows, and which of the kernel's children are left."""
+    request = notebook.start(cell)
+    children = wait_for_children(notebook, 3)
+    time.sleep(0.5)
+    begin = time.monotonic()
+    notebook.manager.interrupt_kernel()
+    shown = notebook.messages(request)
+    assert time.monotonic() - begin < 10  # a second on a quiet machine; the trial itself would go on for a minute
+    return shown, [child for child in children if state_of(child) not in ("gone", psutil.STATUS_ZOMBIE)]
+
+
+def test_an_interrupt_pauses_a_panel_and_its_session_goes_on(notebook, tmp_path):
+    file = tmp_path / "hang"
+    file.touch()
+    notebook.run(SHOWN.format(file=str(file)))
+    shown, left = interrupted(notebook, "d = shown.run(); print(d.stopped, len(d.trials))")
+    assert [content["text"] for kind, content in shown if kind == "stream"] == ["True 0\n"]
+    assert len(left) == 2
+    assert notebook.run("shown.alone('0')\nshown.progress['running'], shown.steps[-1]['said']").endswith("(False, 'passed')\"}")
+    file.unlink()
+    assert "True, False" in notebook.run("d = shown.run(); (d.ok, d.stopped)")
+
+
+def test_an_interrupt_of_the_magic_shows_what_was_found(notebook, tmp_path):
+    file = tmp_path / "hang"
+    file.touch()
+    notebook.run(SHOWN.format(file=str(file)))
+    shown, _ = interrupted(notebook, "%%onnx_export\ntorch.onnx.export(whole, (X,), dynamo=False, opset_version=17)")
+    (result,) = [content["data"]["text/plain"] for kind, content in shown if kind == "execute_result"]
+    assert "Stopped after 0 trials" in result
+    assert notebook.run("print(1)") == "1\n"
+
+
 @pytest.mark.parametrize("restart", [True, False])
 def test_the_end_of_a_kernel_ends_everything(notebook, tmp_path, restart):
     notebook.start("onnx_debug.diagnose(nn.Sequential(model, Hangs()), X, **LEGACY)")
@@ -163,34 +212,45 @@ def test_the_end_of_a_kernel_ends_everything(notebook, tmp_path, restart):
     assert not list(tmp_path.glob("onnx_debug_*"))
 
 
-def test_threads_a_loop_and_matplotlib_do_not_matter(notebook):
-    shown = notebook.run("""
-        stop = threading.Event()
+BUSY = """
+    import tqdm
 
-        def busy():
-            while not stop.is_set():
-                torch.randn(64, 64) @ torch.randn(64, 64)
-                logging.getLogger("busy").debug("x")
-                sys.stdout.flush()
+    held = threading.RLock()
 
-        async def ticks():
-            while not stop.is_set():
-                await asyncio.sleep(0.001)
+    def repeat(work):
+        def forever():
+            while True:
+                work()
+                time.sleep(0.001)
+        threading.Thread(target=forever, daemon=True).start()
 
-        for _ in range(3):
-            threading.Thread(target=busy, daemon=True).start()
-        task = asyncio.get_event_loop().create_task(ticks())
-        try:
-            import matplotlib.pyplot
-        except ImportError:
-            pass
-        loader = torch.utils.data.DataLoader(torch.arange(1000), num_workers=1, persistent_workers=True)
-        batches = iter(loader)
-        next(batches)
-        for _ in range(5):
-            assert onnx_debug.diagnose(model, X, timeout=20, **LEGACY).ok
-            next(batches)
-        stop.set()
-        print("done")
-    """)
-    assert shown == "done\n"
+    def log():  # as a drawing library does behind the user's back: its own lock, the logging locks, the streams' locks
+        with held:
+            logging.getLogger("busy").warning("x")
+            sys.stdout.flush()
+
+    def load():  # the import lock
+        sys.modules.pop("tabnanny", None)
+        import tabnanny
+
+    async def tick():
+        await asyncio.get_running_loop().run_in_executor(None, time.sleep, 0.001)
+
+    logging.getLogger("busy").propagate = False
+    logging.getLogger("busy").addHandler(logging.NullHandler())
+    repeat(lambda: torch.randn(64, 64) @ torch.randn(64, 64))
+    repeat(log)
+    repeat(load)
+    loop = asyncio.new_event_loop()
+    threading.Thread(target=loop.run_forever, daemon=True).start()
+    repeat(lambda: asyncio.run_coroutine_threadsafe(tick(), loop).result())
+    tqdm.tqdm.monitor_interval = 0.01
+    batches = iter(torch.utils.data.DataLoader(torch.arange(1000), num_workers=2, persistent_workers=True))
+    bar = tqdm.tqdm(total=8, file=open(os.devnull, "w"))
+"""
+
+
+def test_threads_a_loop_a_bar_and_a_loader_do_not_matter(notebook):
+    notebook.run(BUSY)
+    for _ in range(8):
+        assert notebook.run("print(onnx_debug.diagnose(model, X, **LEGACY).ok)\nnext(batches)\nbar.update();") == "True\n"

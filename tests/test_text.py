@@ -76,7 +76,7 @@ def test_a_model_that_does_not_run_is_not_blamed_on_the_export():
 
 def test_a_search_that_was_stopped_says_so():
     assert render(samples.stopped()).startswith("■ Stopped after 2 trials")
-    assert render(samples.ALL["stopped_later"]).startswith("✗ Stopped early. blocks.7.extra (BadQr)")
+    assert render(samples.ALL["stopped_later"]).startswith("✗ Stopped after 9 trials; found so far: blocks.7.extra (BadQr)")
 
 
 def test_a_search_stopped_before_any_proof_names_the_clue():

@@ -55,7 +55,8 @@ def headline(d: Diagnosis) -> str:
         return f"{d.model_class} exports, loads, runs and matches."
     if d.failure is None:
         return f"Stopped after {plural(len(d.trials), 'trial')}, before {d.model_class} had an answer."
-    return ("Stopped early. " if d.stopped else "") + _failure_headline(d, d.failure)
+    found = _failure_headline(d, d.failure)
+    return f"Stopped after {plural(len(d.trials), 'trial')}; found so far: {found}" if d.stopped else found
 
 
 def _failure_headline(d: Diagnosis, failure: Failure) -> str:

@@ -10,7 +10,7 @@ from onnx_debug.events import Event
 
 
 class Driver(Protocol):
-    """What the panel needs of a session. All calls block; never are two under way at once."""
+    """What the panel needs of a session. All calls but `pause` block; never are two under way at once."""
 
     on_event: Callable[[Event], None]
 
@@ -23,13 +23,16 @@ class Driver(Protocol):
         """Whether the search has ended."""
 
     def step(self) -> Step | None:
-        """Run the next trial; None when the search has ended."""
+        """Run the next trial; None when the search has ended or was paused."""
+
+    def run(self) -> Diagnosis:
+        """Run the search until its end or a pause."""
 
     def probe(self, module: str, stubs: Iterable[str] = ()) -> Step:
-        """Run a trial of the user's own."""
+        """Run a trial of the user's own; raises `PausedError` when it was paused."""
 
     def calls(self, module: str) -> tuple[ModuleCall, ...]:
         """What a module got and returned inside the model."""
 
-    def stop(self) -> None:
-        """End the search and its processes."""
+    def pause(self) -> None:
+        """From another thread: end what is under way at once; it can go on later."""

@@ -12,6 +12,7 @@ All state that must survive a reload of the page is in traits. Graph and log go 
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
@@ -24,6 +25,7 @@ import traitlets
 from IPython.display import display
 
 from onnx_debug.diagnosis import Diagnosis
+from onnx_debug.errors import PausedError
 from onnx_debug.events import CulpritFound, Event, Started, TrialStarted
 from onnx_debug.renderers.words import CellName, module_name
 from onnx_debug.ui import assets, netron
@@ -68,7 +70,6 @@ class Panel(anywidget.AnyWidget):
         self._driver = None if isinstance(source, Diagnosis) else source
         self._cell_name = cell_name
         self._working = threading.Lock()
-        self._stop = threading.Event()
         self._problem: Exception | None = None
         self._graph = GraphFeed(self)
         self.live = self._driver is not None
@@ -93,21 +94,18 @@ class Panel(anywidget.AnyWidget):
     def run(self) -> Diagnosis:
         """Run the search, and return when it has ended.
 
-        Ctrl-C and the Stop button let it pause after the trial under way: a kernel that is busy with this cell hears the button as Ctrl-C.
-        A second Ctrl-C ends that trial too, and the session with it. What goes wrong is shown, and raised here as well.
+        Ctrl-C and the Stop button pause it: a kernel that is busy with this cell hears the button as Ctrl-C. The trial under way ends with
+        it, and the next step tries it again. What goes wrong is shown, and raised here as well.
         """
         self._problem = None
         done = threading.Event()
-        threading.Thread(target=self._work, args=(self._run, done), daemon=True).start()
+        threading.Thread(target=self._work, args=(lambda driver: driver.run(), done), daemon=True).start()
         try:
             _wait(done)
-        except KeyboardInterrupt:
-            self.stop()
-            try:
-                _wait(done)
-            except KeyboardInterrupt:
-                self._end()
-                return self._diagnosis
+        except KeyboardInterrupt:  # a second one leaves a trial alone that cannot be ended: one in the user's own process
+            while not done.is_set():
+                self.stop()
+                done.wait(0.5)
         if self._problem is not None:
             raise self._problem
         return self._diagnosis
@@ -117,10 +115,10 @@ class Panel(anywidget.AnyWidget):
         self._work(lambda driver: driver.step())
 
     def stop(self) -> None:
-        """Let the search pause after the trial under way."""
-        if self._working.locked():
-            self._stop.set()
-            self._say(f"{self.progress.get('text', '')} · stopping after this trial")
+        """Pause the search, in the middle of a trial too."""
+        if self._driver is not None and self._working.locked():
+            self._driver.pause()
+            self._say("stopping", stopping=True)
 
     def alone(self, fqn: str) -> None:
         """Try a module by itself."""
@@ -142,10 +140,6 @@ class Panel(anywidget.AnyWidget):
 
     # --- the search
 
-    def _run(self, driver: Driver) -> None:
-        while not self._stop.is_set() and driver.step() is not None:
-            self._show(driver.diagnosis)
-
     def _work(self, action: Callable[[Driver], object], done: threading.Event | None = None) -> None:
         """Do one thing with the session, unless something is under way; show what came of it, errors too."""
         done = done or threading.Event()
@@ -153,45 +147,38 @@ class Panel(anywidget.AnyWidget):
         if driver is None or not self._working.acquire(blocking=False):
             done.set()
             return
-        self._stop.clear()
         problem = ""
         try:
             self._say("recording the model's calls" if not self._diagnosis.trials else "", running=True)
-            action(driver)
+            with contextlib.suppress(PausedError):
+                action(driver)
             self._show(driver.diagnosis)
         except Exception as error:  # the panel must say what happened, whatever it was
             logger.exception("The panel could not do what was asked for")
             problem = f"{type(error).__name__}: {error}"
             self._problem = error
         finally:
-            self._stop.clear()
             self._working.release()
             self._say(error=problem)
             done.set()
 
-    def _end(self) -> None:
-        """End the session in the middle of a trial; the worker then fails, and says so."""
-        if self._driver is not None:
-            self._driver.stop()
-        self.live = False
-
     def _hear(self, event: Event) -> None:
+        if isinstance(event, Started | TrialStarted) and self._driver is not None:
+            self._show(self._driver.diagnosis)
         if isinstance(event, Started):
             self._say(f"searching {event.modules} modules", running=True)
-            if self._driver is not None:
-                self._show(self._driver.diagnosis)
         elif isinstance(event, TrialStarted):
             what = module_name(event.trial.module, self._diagnosis.model_class)
             self._say(f"trying {what}: {event.why}", running=True)
         elif isinstance(event, CulpritFound):
             self._say(f"found {event.culprit.fqn or 'the whole model'}", running=True)
 
-    def _say(self, text: str = "", *, running: bool | None = None, error: str = "") -> None:
+    def _say(self, text: str = "", *, running: bool | None = None, stopping: bool = False, error: str = "") -> None:
         busy = self._working.locked() if running is None else running
         since = self.progress.get("since") if busy and self.progress.get("running") else time.time() - self._diagnosis.seconds
         self.progress = {
             "running": busy,
-            "stopping": self._stop.is_set(),
+            "stopping": stopping,
             "text": text,
             "error": error,
             "since": since,

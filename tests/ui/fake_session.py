@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -14,6 +15,7 @@ from onnx import TensorProto, helper
 
 from onnx_debug import graphs
 from onnx_debug.diagnosis import Answer, Culprit, Diagnosis, ModuleCall, ModuleInfo, Proof, ProofKind, Step, TensorInfo
+from onnx_debug.errors import PausedError
 from onnx_debug.events import CulpritFound, Started, TrialFinished, TrialStarted
 from onnx_debug.outcome import Failure, Mode, Source, Stage, Trial
 
@@ -104,7 +106,9 @@ class FakeSession:
         self.known_at = 0.0
         self._pause = pause
         self._modules = modules(blocks)
-        self._folder = Path(tempfile.mkdtemp(prefix="onnx_debug_test_"))
+        self._pausing = threading.Event()
+        self._temporary = tempfile.TemporaryDirectory()
+        self._folder = Path(self._temporary.name)
         self._path = graph(self._folder / "model.onnx", nodes, blocks)
         self._steps: list[Step] = []
         self._found: tuple[Culprit, ...] = ()
@@ -134,12 +138,19 @@ class FakeSession:
         )
 
     def step(self) -> Step | None:
+        try:
+            return self._step()
+        except PausedError:
+            return None
+
+    def _step(self) -> Step | None:
         if self.finished:
             return None
         if not self._started:
             self._started = True
             self.on_event(Started(len(self._modules)))
-        made = self._answer(*self._plan.pop(0))
+        made = self._answer(*self._plan[0])
+        self._plan.pop(0)
         if made.module in GUILTY:
             self._found = (*self._found, culprit(made.module, graph_path=captured(self._folder / f"{made.module}.onnx", made.module)))
             self.known_at = self.known_at or time.time()
@@ -161,12 +172,14 @@ class FakeSession:
     def calls(self, module: str) -> tuple[ModuleCall, ...]:
         return CALLS if module in GUILTY else CALLS[:1]
 
-    def stop(self) -> None:
-        self.finished = True
+    def pause(self) -> None:
+        self._pausing.set()
 
     def _answer(self, module: str, stubs: tuple[str, ...], answer: Answer, why: str) -> Step:
         self.on_event(TrialStarted(len(self._steps) + 1, Trial(module, frozenset(stubs)), why))
-        time.sleep(self._pause)
+        self._pausing.clear()
+        if self._pausing.wait(self._pause):
+            raise PausedError
         failed = answer is Answer.FAILED
         step = Step(module, stubs, 0, why, answer, self._pause, Stage.TRANSLATE if failed else None, Mode.ERROR if failed else None, "boom")
         self._steps.append(step)

@@ -31,10 +31,10 @@ def receive(shown: Panel, monkeypatch: pytest.MonkeyPatch, **message: Any) -> li
     """Let the panel hear a message; what it sends back is returned."""
     sent: list[Any] = []
     monkeypatch.setattr(shown, "send", lambda content, buffers=None: sent.append((content, buffers)))
-    before = threading.active_count()
+    before = set(threading.enumerate())
     shown._receive(shown, message, [])
-    while threading.active_count() > before:
-        time.sleep(0.01)
+    for thread in set(threading.enumerate()) - before:
+        thread.join()
     return sent
 
 

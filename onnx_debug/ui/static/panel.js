@@ -44,7 +44,7 @@ export function panel(host, { act = null, select: onSelect = () => {}, graph: sh
     const buttons = {
         step: button('step', '▸ Step', 'One trial'),
         run: button('run', '▸▸ Run', 'Run the search to its end'),
-        stop: button('stop', '■ Stop', 'Stop after this trial; what was found stays'),
+        stop: button('stop', '■ Stop', 'Stop at once; what was found stays'),
     };
     const live = h('div.od-drive', { role: 'group', 'aria-label': 'Search', hidden: true }, Object.values(buttons));
     const chips = h('div.od-chips', { role: 'group', 'aria-label': 'Culprits' });

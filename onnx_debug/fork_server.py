@@ -1,0 +1,170 @@
+"""The fork server: a clean and warm copy of the user's process, which forks the recorders and the trials and answers questions by them.
+
+Every one of them starts from its clean state. Each may die: the fork server tells what became of its forks.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import io
+import shutil
+import signal
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from multiprocessing.connection import Connection
+from typing import Any
+
+import torch
+
+from onnx_debug import clues, torch_internals, watching
+from onnx_debug.case import Case
+from onnx_debug.errors import IsolationError
+from onnx_debug.line import GivenUpError, GoneError, Line
+from onnx_debug.outcome import Clue, ClueKind, Failure, Outcome, Trial
+from onnx_debug.processes import adopt_orphans, end_children, end_orphans, fork
+from onnx_debug.recorders import Described, Recorders, eager_in_fork
+from onnx_debug.recording import ModuleNames, Recording
+from onnx_debug.shared import Setting
+from onnx_debug.target import Bench
+from onnx_debug.trial import Answer, run_trial
+from onnx_debug.verify import beyond
+from onnx_debug.verify.beyond import Beyond
+from onnx_debug.verify.randomness import other_random_numbers
+from onnx_debug.workshop import Board, EagerReport, drawn_numbers, reread_request
+
+
+def serve(setting: Setting, board: Board, connection: Connection) -> None:
+    """Answer questions until the user's process hangs up or dies."""
+    torch.set_num_threads(1)  # thread pools do not survive a fork
+    adopt_orphans()
+    line = Line(connection, setting.signals)
+    signal.signal(signal.SIGTERM, _leave)
+    try:
+        with contextlib.suppress(GoneError, SystemExit):
+            _answer_questions(_Server(setting, board, line), line)
+    finally:
+        end_children()
+    if line.cut:
+        shutil.rmtree(setting.directory, ignore_errors=True)  # the user's process was killed: nobody else cleans up
+
+
+def _leave(*_: object) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise SystemExit
+
+
+def _answer_questions(server: _Server, line: Line) -> None:
+    try:
+        while True:
+            name, *arguments = line.question()
+            try:
+                line.answer(getattr(server, name)(*arguments))
+            except GoneError:
+                raise
+            except GivenUpError:
+                line.give_up()
+            except Exception:  # noqa: BLE001 - our own mistake: the user's side shows it
+                line.answer(None, IsolationError(traceback.format_exc()))
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # nothing may disturb the end
+
+
+class _Server:
+    """Its methods are the questions."""
+
+    def __init__(self, setting: Setting, board: Board, line: Line) -> None:
+        self._setting, self._board, self._line = setting, board, line
+        self._names = ModuleNames(setting.case.model)
+        self._recorders = Recorders(setting, line)
+
+    def eager(self, timeout: float) -> EagerReport:
+        started = self._recorders.start(0)
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            torch_internals.warm_up(dynamo=self._setting.case.dynamo)  # while the model runs
+        gc.freeze()  # a collection in a fork would touch, and so copy, every object there is
+        return self._recorders.finish(0, started, timeout)
+
+    def trial(
+        self, trial: Trial, timeout: float, require_dynamic: bool, *, case: Case | None = None, seed: int = 0
+    ) -> tuple[Outcome, Recording]:
+        start = time.perf_counter()
+        recordings = self._recorders.recordings({"", trial.module, *trial.stubs}, timeout)
+
+        def work(connection: Connection, watch: watching.Watch) -> None:
+            watch.arm()
+            traced, directory = self._board.traced, watch.directory
+            bench = Bench(case or self._setting.case, self._names, recordings, traced, directory, require_dynamic, watch.progress)
+            with other_random_numbers(seed) if seed else contextlib.nullcontext():
+                connection.send(run_trial(bench, trial))
+
+        answer, printed = self._in_fork(work, timeout, trial.module)
+        if isinstance(answer, Failure):
+            answer = Answer(Outcome(answer))
+        traced = Recording() if trial.module else answer.traced
+        self._board.merge(trial, traced)
+        return replace(answer.outcome, log=answer.outcome.log + printed, seconds=time.perf_counter() - start), traced
+
+    def look_beyond(self, outcome: Outcome, timeout: float) -> tuple[int | None, Outcome]:
+        start, case = time.perf_counter(), self._setting.case
+
+        def work(connection: Connection, watch: watching.Watch) -> None:
+            eager = partial(eager_in_fork, case, watch.directory / "eager.log")
+            connection.send(beyond.look_beyond(case, outcome, eager, watch.progress.stage, timeout / 2))
+
+        found, _ = self._in_fork(work, timeout)
+        if isinstance(found, Failure):
+            found = Beyond(asked=outcome.asked, notes=(f"Other inputs than those given could not all be tried: {found.message}.",))
+        if found.differs is not None:
+            outcome = self._adopt(beyond.adopted(case, outcome, found.differs), timeout)
+        return found.differs, replace(beyond.joined(outcome, found), seconds=time.perf_counter() - start)
+
+    def _in_fork(self, work: Callable[[Connection, watching.Watch], None], timeout: float, module: str = "") -> tuple[Any, str]:
+        """What `work` sends from a fork of this clean process, or the `Failure` that it ended in; and what it printed."""
+        watch = watching.Watch(self._setting)
+        child = fork(lambda connection: work(connection, watch), watch.output)
+        try:
+            answer = watch.wait(child, self._line, timeout)
+        finally:
+            child.kill()
+            end_orphans()
+        if isinstance(answer, watching.Death):
+            answer = watching.failure_of(answer, watch, clues.Locator(self._names, module))
+        return answer, watching.end_of(watch.output)
+
+    def _adopt(self, case: Case, timeout: float) -> Outcome:
+        """Try the whole model on this case, and stay with it once that is answered."""
+        before, self._setting = self._setting, replace(self._setting, case=case)
+        self._recorders.use(self._setting)
+        try:
+            return self.trial(Trial(""), timeout, require_dynamic=False)[0]
+        except GivenUpError:
+            self._setting = before
+            self._recorders.use(before)
+            raise
+
+    def explain_numbers(self, outcome: Outcome, timeout: float) -> tuple[Clue, ...]:
+        if outcome.onnx_path is None:
+            return ()
+        random = self._recorders.random_modules(timeout)
+        if random:
+            by_torch = any(hint.kind is ClueKind.RANDOM for hint in outcome.hints)  # which leaves an operator in the graph, with its line
+            return random if by_torch else self._drawn(outcome.onnx_path, timeout) + random
+        first = next((row.input_index for row in outcome.comparisons if row.problem), 0)
+        return self._recorders.first_wrong_module(outcome.onnx_path, first, timeout)
+
+    def _drawn(self, path: str, timeout: float) -> tuple[Clue, ...]:
+        again = self.trial(Trial(""), timeout, require_dynamic=False, seed=2)[0].onnx_path
+        found = drawn_numbers(self._setting.case, path, again, clues.Locator(self._names)) if again is not None else ()
+        return tuple(found)
+
+    def describe(self, fqn: str, call: int) -> Described:
+        return self._recorders.describe(self._board.traced, fqn, call)
+
+    def correct_options(self, timeout: float) -> tuple[tuple[str, ...], str, Outcome | None]:
+        problems, better, call = reread_request(self._setting.case)
+        outcome = None if better is None else self.trial(Trial(""), timeout, require_dynamic=False, case=better)[0]
+        return problems, call, outcome
