@@ -27,6 +27,16 @@ class SignBranch(nn.Module):
         return x * 2 if x.mean() > 0 else x - 1
 
 
+class Counts(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = 0
+
+    def forward(self, x):
+        self.calls += 1
+        return x * self.calls
+
+
 class TableOfFour(nn.Module):
     """Takes four rows and no other number."""
 
@@ -116,3 +126,22 @@ def test_what_there_was_no_time_for_is_said():
         case = make_case(nn.Linear(3, 3), (torch.randn(2, 3),))
         found = look_beyond(case, Outcome(onnx_path=session.diagnosis.onnx_path), lambda inputs: None, lambda stage: None, seconds=0.0)
     assert found.notes == ("Only 0 of 2 further inputs were tried: the model takes long.",)
+
+
+def test_a_model_that_keeps_state_is_said_so():
+    model = Counts()
+    found = onnx_debug.diagnose(model, (torch.randn(2, 3),), dynamo=False)
+    assert found.ok
+    assert any("keeps state" in note for note in found.notes)
+    assert len(found.comparisons) == 3
+    assert model.calls == 0
+
+
+def test_what_tracing_froze_without_a_visible_difference_is_noted():
+    class Guarded(nn.Module):
+        def forward(self, x):
+            return x - 1 if x.mean() > 1e9 else x * 2
+
+    found = onnx_debug.diagnose(Guarded(), (torch.randn(2, 3),), dynamo=False)
+    assert found.ok
+    assert any("x.mean() > 1e9" in note for note in found.notes)

@@ -11,11 +11,12 @@ import torch
 
 from onnx_debug.case import Case, Inputs
 from onnx_debug.outcome import Asked, ClueKind, Comparison, Failure, Mode, Outcome, Stage, signature
+from onnx_debug.packing import PackingError
 from onnx_debug.stages import compare, runtime
 from onnx_debug.torch_internals import tree_leaves
 from onnx_debug.verify.asked import SizeTried, with_sizes
 from onnx_debug.verify.further import further_inputs
-from onnx_debug.verify.inputs import FurtherInputs, nudged_values
+from onnx_debug.verify.inputs import FurtherInputs, like, nudged_values, replace_tensors
 from onnx_debug.verify.randomness import other_random_numbers
 
 Eager = Callable[[Inputs], list[torch.Tensor] | None]
@@ -78,7 +79,7 @@ def joined(outcome: Outcome, found: Beyond) -> Outcome:
     agreed = [row for row in found.comparisons if not row.problem]
     index = {label: first + position for position, label in enumerate(dict.fromkeys(row.inputs for row in agreed))}
     rows = outcome.comparisons + tuple(replace(row, input_index=index[row.inputs]) for row in agreed)
-    note = " ".join((*([outcome.note] if outcome.note else []), *found.notes))
+    note = " ".join((*([outcome.note] if outcome.note else []), *found.notes, *([] if outcome.failure else _frozen(outcome))))
     whole = replace(outcome, comparisons=rows, asked=found.asked, note=note)
     wrong = [row for row in found.asked if row.problem]
     if outcome.failure is not None or not wrong:
@@ -86,6 +87,25 @@ def joined(outcome: Outcome, found: Beyond) -> Outcome:
     message = "; ".join(f"{row.subject} was asked to be {row.asked}, but {row.problem}" for row in wrong)
     clues = tuple(row.clue for row in wrong if row.clue is not None)
     return replace(whole, failure=Failure(Stage.OPTIONS, Mode.ERROR, signature(Stage.OPTIONS, Mode.ERROR), "", message, clues=clues))
+
+
+def _frozen(outcome: Outcome) -> list[str]:
+    """What tracing froze, though no input that was tried goes the other way."""
+    found = [hint for hint in outcome.hints if hint.kind is ClueKind.TRACER_WARNING and hint.source is not None]
+    lines = list(dict.fromkeys(f"{hint.fqn or 'the model'}: {hint.source.text}" for hint in found if hint.source is not None))
+    more = f" (and {len(lines) - 2} more lines)" if len(lines) > 2 else ""
+    said = f"Tracing froze {'; '.join(lines[:2])}{more}, with no difference on the inputs that were tried."
+    return [said] if lines else []
+
+
+def _keeps_state(case: Case) -> bool:
+    """Whether the model answers otherwise when it is called again: what it keeps from call to call is not in the graph."""
+    try:
+        given = [replace_tensors((case.args, case.kwargs), lambda tensor: like(tensor, tensor.detach())) for _ in range(2)]
+    except PackingError:
+        return False
+    one, other = (eager_outputs(case, inputs) for inputs in given)
+    return one is not None and other is not None and any(row.problem for row in compare.compare_outputs([""] * len(one), one, other))
 
 
 class _Look:
@@ -108,6 +128,10 @@ class _Look:
                 break
             if further.goal not in self._accepted:  # of several with one goal one is enough
                 self._try(position, further)
+        if _keeps_state(self._case):
+            self._notes.append(
+                "The model keeps state: called again with equal inputs, it answers otherwise; ONNX answers as the first time."
+            )
         return Beyond(tuple(self._rows), tuple(with_sizes(self._outcome.asked, self._tried)), self._differs, tuple(self._notes))
 
     def _try(self, position: int, further: FurtherInputs) -> None:
