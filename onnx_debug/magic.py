@@ -26,7 +26,6 @@ from onnx_debug.renderers.words import CellName
 
 # By the id of a diagnosis that a panel shows: how to wrap its report, which is then for readers of the saved notebook.
 _BESIDE_PANEL: dict[int, Callable[[str], str]] = {}
-_LONGEST_BESIDE_PANEL = 1_500  # characters of a log: the panel shows it whole, and a saved notebook stays small
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 _NO_CASE = "nothing to export: the cell neither calls torch.onnx.export(...) nor ends with `model, args` or `model, args, kwargs`"
 _NO_CALL = "the last error did not pass through torch.onnx.export; run the cell that fails first, then %onnx_postmortem"
@@ -170,9 +169,9 @@ def register(shell: InteractiveShell) -> None:
 
     def bundle(d: Diagnosis, **_: Any) -> dict[str, str]:
         wrap = _BESIDE_PANEL.get(id(d))
-        longest = html.LONGEST_TEXT if wrap is None else _LONGEST_BESIDE_PANEL
-        report = html.fragment(d, cell_name=cell_name, longest=longest)
-        return {"text/plain": text.render(d, cell_name), "text/html": report if wrap is None else wrap(report)}
+        # Beside a panel, which shows all, the report is for the saved notebook, and that stays small.
+        report = html.fragment(d, cell_name=cell_name) if wrap is None else wrap(html.small(d, cell_name=cell_name))
+        return {"text/plain": text.render(d, cell_name), "text/html": report}
 
     assert shell.display_formatter
     shell.display_formatter.mimebundle_formatter.for_type(Diagnosis, bundle)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from html import unescape
 from html.parser import HTMLParser
 
 import pytest
 
 from onnx_debug.diagnosis import TensorInfo
 from onnx_debug.outcome import Source
-from onnx_debug.renderers.html import fragment, page
+from onnx_debug.renderers.html import fragment, page, small
 from onnx_debug.renderers.source import excerpt
+from onnx_debug.renderers.words import headline
 from tests import samples
 
 EVIL = '<script>alert("x")</script>&'
@@ -108,3 +110,14 @@ def test_save_html_writes_one_file(tmp_path):
     path = samples.three().save_html(tmp_path / "report.html")
     assert path.read_text(encoding="utf-8").lower().startswith("<!doctype html>")
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("name", samples.ALL)
+def test_the_small_report_is_small_whatever_was_found(name: str):
+    d = samples.ALL[name]
+    culprits = tuple(replace(c, fqn=f"{c.fqn}.{i}", reason=f"cause {i} {'x' * 200}") for i in range(30) for c in d.culprits[:2])
+    steps = tuple(replace(step, why="a long reason " * 9) for step in samples.steps(300))
+    big = replace(d, culprits=culprits, trials=steps, log="line\n" * 50_000, comparisons=d.comparisons * 300)
+    report = small(big)
+    assert len(report) <= 16_000
+    assert headline(big)[:60] in unescape(report)

@@ -16,6 +16,7 @@ from onnx_debug.renderers.markup import Markup, join, tag
 from onnx_debug.renderers.reasons import why
 from onnx_debug.renderers.source import ReadLines, excerpt, read_lines
 from onnx_debug.renderers.tables import asked, comparisons, steps, table, tensors
+from onnx_debug.renderers.text import render as render_text
 from onnx_debug.renderers.words import (
     ALL_STAGES,
     CellName,
@@ -64,15 +65,22 @@ def fragment(d: Diagnosis, *, read: ReadLines = read_lines, cell_name: CellName 
         d: what was found.
         read: gives the lines of a source file.
         cell_name: what to call a file that is a notebook cell ("Cell In[5]"); None for any other file.
-        longest: characters of a log or traceback; of a longer one the end, because what failed stands there.
+        longest: characters of a log or traceback; of a longer one the end, because what failed stands there. Tables and lists keep to it.
     """
-    d = _shortened(d, longest)
+    d, most = _shortened(d, longest), max(5, longest // 50)
 
     def where(source: Source) -> str:
         return place(source, cell_name)
 
-    report = (_verdict(d), _stages(d), _culprits(d, where, read), _proof(d), _next(d), _fixes(d), _notes(d), _folded(d))
+    report = (_verdict(d), _stages(d), _culprits(d, where, read, most // 3), _proof(d), _next(d), _fixes(d), _notes(d), _folded(d, most))
     return tag("section", tag("style", Markup(_style())), report, class_="onnx-debug")
+
+
+def small(d: Diagnosis, *, cell_name: CellName | None = None, most: int = 16_000) -> str:
+    """The report in `most` characters, for a notebook that is saved: ever less of logs, histories and further causes until it fits."""
+    sizes = (fragment(d, cell_name=cell_name, longest=longest) for longest in (1_500, 500, 100))
+    plain = tag("pre", render_text(d, cell_name)[:most])
+    return next((made for made in sizes if len(made) <= most), str(plain))
 
 
 def _shortened(d: Diagnosis, longest: int) -> Diagnosis:
@@ -120,11 +128,14 @@ def _stage(stage: Stage, beyond: int) -> Markup:
     return tag("li", f"{stage} ", tag("span", mark), class_=kind, title=said)
 
 
-def _culprits(d: Diagnosis, where: Place, read: ReadLines) -> Iterator[Markup]:
-    """One card for each cause: equal faults of one class, at one line, share it."""
-    for index, (culprit, *alike) in enumerate(_by_cause(d)):
+def _culprits(d: Diagnosis, where: Place, read: ReadLines, most: int) -> Iterator[Markup | None]:
+    """One card for each cause: equal faults of one class, at one line, share it. After `most` cards the rest is a list."""
+    causes = _by_cause(d)
+    for index, (culprit, *alike) in enumerate(causes[:most]):
         summary = tag("summary", _summary(d, culprit, where, len(alike)))
         yield tag("details", summary, _culprit(culprit, where, read), _alike(alike), class_="culprit", open=index == 0)
+    rest = [(cause[0].fqn, cause[0].class_name, str(len(cause)), why(cause[0])) for cause in causes[most:]]
+    yield table(("module", "class", "alike", "why"), rest, 10 * most)
     if d.failure and not d.culprits:
         yield from (_source(source, where, read) for source in _lines_without_culprit(d))
 
@@ -237,14 +248,14 @@ def _notes(d: Diagnosis) -> Iterator[Markup]:
         yield tag("p", what, tag("code", d.onnx_path), class_="note")
 
 
-def _folded(d: Diagnosis) -> Markup:
-    """What is wanted now and then: one click away."""
+def _folded(d: Diagnosis, most: int) -> Markup:
+    """What is wanted now and then: one click away. Tables have `most` rows."""
     versions = ", ".join(f"{name} {version}" for name, version in d.versions.items())
     parts = (
         _fold("Error in full", _error(d.failure)) if d.failure else None,
-        _fold(f"Comparison with eager ({len(d.comparisons)})", comparisons(d)),
-        _fold(f"Asked and got ({len(d.asked)})", asked(d)),
-        _fold(f"Steps ({effort(d)})", steps(d)),
+        _fold(f"Comparison with eager ({len(d.comparisons)})", comparisons(d, most)),
+        _fold(f"Asked and got ({len(d.asked)})", asked(d, most)),
+        _fold(f"Steps ({effort(d)})", steps(d, most)),
         _fold("Exporter's log", tag("pre", d.log) if d.log else None),
         _fold("Versions", tag("p", versions) if versions else None),
     )

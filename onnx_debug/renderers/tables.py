@@ -30,16 +30,18 @@ def _range(info: TensorInfo) -> str:
     return "" if info.min is None or info.max is None else f"{info.min:.4g} … {info.max:.4g}"
 
 
-def table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Markup | None:
-    """A table that scrolls by itself on narrow pages; None when it has no rows."""
+def table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]], most: int | None = None) -> Markup | None:
+    """A table that scrolls by itself on narrow pages; None when it has no rows. Of more than `most` the first are shown."""
     if not rows:
         return None
+    if most is not None and len(rows) > most:
+        rows = [*rows[:most], (f"… and {len(rows) - most} more",)]
     head = tag("thead", tag("tr", (tag("th", column, scope="col") for column in columns)))
     body = tag("tbody", (tag("tr", (tag("td", value) for value in row)) for row in rows))
     return tag("div", tag("table", head, body), class_="scroll", tabindex="0")
 
 
-def comparisons(d: Diagnosis) -> Markup | None:
+def comparisons(d: Diagnosis, most: int | None = None) -> Markup | None:
     """Eager against ONNX Runtime, one row for each output of each input."""
     columns = ("inputs", "output", "answer", "max abs diff", "max rel diff", "differing")
     rows = [
@@ -53,10 +55,10 @@ def comparisons(d: Diagnosis) -> Markup | None:
         )
         for row in d.comparisons
     ]
-    return table(columns, rows)
+    return table(columns, rows, most)
 
 
-def asked(d: Diagnosis) -> Markup | None:
+def asked(d: Diagnosis, most: int | None = None) -> Markup | None:
     """What was asked of the file beside what it has, and the sizes that were tried."""
     rows = [
         (
@@ -67,14 +69,14 @@ def asked(d: Diagnosis) -> Markup | None:
         )
         for row in d.asked
     ]
-    return table(("option", "asked", "got", "works with", "fails with", "the model itself rejects"), rows)
+    return table(("option", "asked", "got", "works with", "fails with", "the model itself rejects"), rows, most)
 
 
 def _sizes(sizes: tuple[int, ...]) -> str:
     return ", ".join(map(str, sizes)) or "–"
 
 
-def steps(d: Diagnosis) -> Markup | None:
+def steps(d: Diagnosis, most: int | None = None) -> Markup | None:
     """The trials in order: what was asked, why, and the answer."""
     marks = {Answer.PASSED: "✓ passed", Answer.FAILED: "✗", Answer.UNRESOLVED: "? unresolved"}
     rows = [
@@ -88,7 +90,7 @@ def steps(d: Diagnosis) -> Markup | None:
         )
         for index, step in enumerate(d.trials, 1)
     ]
-    return table(("", "module", "replaced", "why", "answer", "time"), rows)
+    return table(("", "module", "replaced", "why", "answer", "time"), rows, most)
 
 
 def _first_of(names: tuple[str, ...]) -> str:

@@ -38,10 +38,12 @@ class GraphFeed:
         self._draw(d, focus, of, whole=whole)
 
     def send(self, have: str) -> None:
-        """Send the graph to views that `have` the viewer of that key."""
+        """Send the graph to views that `have` the viewer of that key; they want to hear something also when there is none."""
         self._have = have
         if self._payload is not None:
             netron.send(self._widget, self._payload, have)
+        else:
+            self._widget.send({"type": "no graph"})
 
     def _draw(self, d: Diagnosis, focus: str | None, of: str | None, *, whole: bool = False) -> None:
         self._payload = drawing(d, focus, of, whole=whole)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -66,3 +69,16 @@ def screenshots() -> Path:
     folder = Path(__file__).parents[2] / "build" / "screenshots"
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+@pytest.fixture(scope="session")
+def oldest_netron() -> Path:
+    """The folder of the oldest netron that pyproject.toml allows, kept in `build` from then on."""
+    root = Path(__file__).parents[2]
+    [version] = re.findall(r'"netron>=([\d.]+)"', (root / "pyproject.toml").read_text())
+    target = root / "build" / f"netron-{version}"
+    if not target.exists():
+        command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--retries=1", "--timeout=15"]
+        if subprocess.run([*command, f"--target={target}", f"netron=={version}"], check=False).returncode:
+            pytest.skip(f"netron {version} cannot be fetched")
+    return target / "netron"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -44,19 +43,20 @@ def test_it_still_opens_when_the_release_is_old(open_page: Callable[..., Any]) -
     assert frame(page).locator("g.graph-node").count() == 6
 
 
-@pytest.mark.skipif("ONNX_DEBUG_OTHER_NETRON" not in os.environ, reason="set ONNX_DEBUG_OTHER_NETRON to the folder of another netron")
-def test_another_release_of_netron_draws_too(open_page: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bundle, "package", lambda: Path(os.environ["ONNX_DEBUG_OTHER_NETRON"]))
+def test_the_oldest_supported_netron_draws_too(open_page: Callable[..., Any], oldest_netron: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bundle, "package", lambda: oldest_netron)
     bundle.bundle.cache_clear()
     try:
         html = netron.document(model(), selected=["node4"], marks={"placeholder": "#b3400b"})
     finally:
         bundle.bundle.cache_clear()
-    view = frame(open_page(html))
+    page = open_page(html, later=True)
+    view = frame(page)
     view.locator('[id="node-name-node4"].select').wait_for(state="attached")
     view.locator('[id="node-name-node1"] .node-item-type').click()
     view.locator("#sidebar-title").wait_for()
     assert view.locator("g.od-mark").count() == 1
+    assert [url for url in page.requests if not url.startswith(("file:", "blob:"))] == []
 
 
 def test_selected_and_marked_nodes_show(open_page: Callable[..., Any]) -> None:

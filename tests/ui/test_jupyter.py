@@ -172,6 +172,53 @@ def test_try_alone_is_a_trial(ran: Notebook) -> None:
     assert ran.value(5) == "'blocks.2'"
 
 
+def test_two_panels_on_a_page_keep_to_themselves(ran: Notebook) -> None:
+    first, second = ran.panel(), ran.panel(1)
+    first.locator('[data-fqn="blocks.1.extra"]').click()
+    second.locator('[data-fqn="blocks.2"]').click()
+    second.locator('[data-fqn="blocks.2"][aria-selected="true"]').wait_for()
+    assert first.locator('[aria-selected="true"][data-fqn]').get_attribute("data-fqn") == "blocks.1.extra"
+    first.get_by_role("tab", name="Graph").click()
+    assert second.get_by_role("tab", name="Layer", selected=True).count() == 1
+    first.get_by_role("tab", name="Layer").click()
+
+
+def test_what_a_module_gets_comes_when_it_is_selected(ran: Notebook) -> None:
+    panel = ran.panel()
+    panel.locator('[data-fqn="blocks.0.norm"]').click()
+    panel.get_by_role("region", name="Inputs and outputs").get_by_text("[batch, 8, 16]").first.wait_for()
+    assert "def forward(x: float) -> float:" in panel.locator(".od-source pre").inner_text()
+    assert panel.get_by_role("region", name="Calls that differ").count() == 0
+
+
+def test_a_culprit_s_own_graph_comes_when_it_is_asked_for(ran: Notebook) -> None:
+    panel = ran.panel()
+    panel.locator('[data-fqn="blocks.1.extra"]').click()
+    panel.get_by_role("tab", name="Graph").click()
+    panel.get_by_role("button", name="Up to the failure").click()
+    ran.graph().locator(MARKED.format("linalg_qr") + ".od-mark").wait_for(state="attached")
+    panel.get_by_role("button", name="Model", exact=True).click()
+    ran.graph().locator(MARKED.format("n3")).wait_for(state="attached")
+    panel.get_by_role("tab", name="Layer").click()
+
+
+def test_a_narrow_notebook_cuts_nothing_off(ran: Notebook, screenshots: Path) -> None:
+    page = ran.page
+    toggle = "() => window.jupyterapp.commands.execute('application:toggle-left-area')"
+    page.evaluate(toggle)
+    page.set_viewport_size({"width": 560, "height": 900})
+    page.wait_for_function("() => document.querySelector('.od-panel').clientWidth <= 480")
+    ran.panel().scroll_into_view_if_needed()
+    ran.panel().get_by_role("button", name="Modules").click()
+    ran.panel().get_by_role("tree").wait_for()
+    page.screenshot(path=screenshots / "lab_narrow.png")
+    assert ran.panel().evaluate("panel => panel.scrollWidth <= panel.clientWidth")
+    ran.panel().get_by_role("button", name="Modules").click()
+    page.set_viewport_size({"width": 1500, "height": 950})
+    page.evaluate(toggle)
+    page.wait_for_function("() => document.querySelector('.od-panel').clientWidth > 700")
+
+
 def test_stop_ends_a_cell_that_is_running(ran: Notebook) -> None:
     """The kernel hears the button while the cell runs, or is interrupted; either way the panel stays usable."""
     ran.write(3, "third = panel(FakeSession(pause=1.0))\ndisplay(third)\nthird.run()\nprint(len(third.steps))")
@@ -298,6 +345,7 @@ def test_the_magic_shows_the_panel_and_hides_the_report(lab: Server, context: An
     assert not opened.page.locator(".onnx-debug-saved").is_visible()
     opened.panel().locator("iframe.od-netron[data-status=ok]").wait_for(state="attached")
     opened.page.screenshot(path=screenshots / "lab_magic.png")
+    assert len(opened.save()) < 20_000
     assert opened.errors == []
     opened.page.close()
 

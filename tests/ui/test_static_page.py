@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import nbclient
+import nbconvert
+import nbformat
 import pytest
 
 from onnx_debug.diagnosis import Diagnosis, ModuleInfo
 from onnx_debug.outcome import Comparison, NodeError, Source, Stage
 from onnx_debug.renderers import html
+from onnx_debug.ui import assets
+from onnx_debug.ui.panel import SCRIPTS, panel
 from onnx_debug.ui.static_page import page
 from tests import samples
 from tests.ui.fake_session import FakeSession, culprit, graph
 
 pytestmark = pytest.mark.browser
 
+SETUP = """from onnx_debug.ui.panel import panel, saved
+from onnx_debug.renderers.html import small
+from tests.ui.fake_session import FakeSession
+from IPython.display import HTML, display"""
+LIVE = """shown = panel(FakeSession(pause=0.0))
+display(shown)
+HTML(saved(small(shown.run()), shown))"""
 OK = "iframe.od-netron[data-status=ok]"
 HOSTILE = '<img src=x onerror="window.hacked=1">'
 
@@ -246,6 +259,39 @@ def test_names_from_the_model_are_data(open_page: Callable[..., Any]) -> None:
 def test_without_scripts_the_report_is_there(open_page: Callable[..., Any]) -> None:
     opened = open_page(saved(found()), java_script_enabled=False)
     assert "2 of 33 modules block it" in opened.locator(".onnx-debug").inner_text()
+
+
+WIDGET = """<body><div id="el"></div><div class="onnx-debug-saved key">the static report</div><script type="module">
+%s
+const traits = %s;
+const model = { get: (name) => traits[name], set() {}, save_changes() {}, on() {}, off() {}, send() {} };
+app.render({ model, el: document.getElementById('el') });
+</script>"""
+
+
+def test_a_panel_that_nobody_answers_brings_the_report_back(open_page: Callable[..., Any]) -> None:
+    """As in a page that nbconvert made of a notebook with its widgets' state, or such a notebook opened with another kernel."""
+    shown = panel(FakeSession(pause=0.0))
+    shown.run()
+    traits = {**shown.get_state(), "key": "key", "selected": None}
+    data = json.dumps({name: value for name, value in traits.items() if not name.startswith("_") and name != "layout"})
+    code = assets.script(*SCRIPTS).replace("export default", "const app =").replace("</script", "<\\/script")
+    opened = open_page(WIDGET % (code, data.replace("</", "<\\/")))
+    opened.locator("mark.od-line").wait_for()
+    assert not opened.get_by_text("the static report").is_visible()
+    opened.get_by_text("the static report").wait_for()
+    assert not opened.get_by_role("button", name="Step").is_visible()
+    assert opened.errors == []
+
+
+def test_a_notebook_run_by_nbconvert_shows_the_report(open_page: Callable[..., Any]) -> None:
+    """It keeps the state of widgets, whose scripts an offline page cannot load."""
+    cells = [nbformat.v4.new_code_cell(code) for code in (SETUP, LIVE)]
+    made = nbclient.execute(nbformat.v4.new_notebook(cells=cells), timeout=120, kernel_name="python3", store_widget_state=True)
+    assert made.metadata.widgets
+    html, _ = nbconvert.HTMLExporter().from_notebook_node(made)
+    opened = open_page(html, offline=True)
+    opened.get_by_text("2 of 33 modules block it").first.wait_for()
 
 
 def test_a_graph_file_that_has_gone_leaves_the_rest(open_page: Callable[..., Any], tmp_path: Path) -> None:

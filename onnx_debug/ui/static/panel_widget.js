@@ -4,6 +4,7 @@ import { panel } from './panel.js';
 
 const TRAITS = ['rows', 'states', 'sources', 'view', 'steps', 'progress', 'replaced', 'live'];
 const PATIENCE = 1500; // milliseconds until a kernel that does not hear "stop" is interrupted
+const SILENCE = 4000; // milliseconds after which a kernel that is not busy and does not answer is taken for gone
 
 function render({ model, el }) {
     el.style.width = '100%';
@@ -27,10 +28,19 @@ function render({ model, el }) {
     const hide = document.createElement('style'); // the static report that follows is for readers without a kernel
     hide.textContent = `.onnx-debug-saved.${CSS.escape(model.get('key'))} { display: none; }`;
     el.append(hide);
+    const listening = setInterval(() => {
+        if (!isBusy(model)) { // a notebook that was saved with its widgets, or a page made of one: nobody is behind the buttons
+            heard();
+            hide.remove();
+            shown.set({ live: false, progress: { ...model.get('progress'), running: false } });
+        }
+    }, SILENCE);
+    const heard = () => clearInterval(listening);
 
     const listeners = {
         'change:selected': () => model.get('selected') !== shown.selected() && shown.choose(model.get('selected'), false),
         'msg:custom': (message, buffers) => {
+            heard();
             if (message.type === 'graph') {
                 const [packed, docs, viewer] = buffers;
                 if (viewer.byteLength) {
@@ -52,7 +62,10 @@ function render({ model, el }) {
         },
     };
     for (const name of TRAITS) {
-        listeners[`change:${name}`] = () => shown.set({ [name]: model.get(name) });
+        listeners[`change:${name}`] = () => {
+            heard();
+            shown.set({ [name]: model.get(name) });
+        };
     }
     Object.entries(listeners).forEach(([name, listener]) => model.on(name, listener));
     shown.set(Object.fromEntries(TRAITS.map((name) => [name, model.get(name)])));
@@ -61,9 +74,16 @@ function render({ model, el }) {
     }
     model.send({ type: 'hello', have: shelf.key() });
     return () => {
+        heard();
         Object.entries(listeners).forEach(([name, listener]) => model.off(name, listener));
         shown.dispose();
     };
+}
+
+/** A kernel that is busy answers later. */
+function isBusy(model) {
+    const kernel = model.widget_manager && model.widget_manager.kernel;
+    return Boolean(kernel) && kernel.status === 'busy';
 }
 
 /** A kernel that is busy and has no second thread for messages is reached by an interrupt only. */
