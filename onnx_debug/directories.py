@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import shutil
+import stat
 import sys
 import tempfile
 import time
@@ -83,8 +84,9 @@ def _remove_abandoned() -> None:
         return
     for directory in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
         with contextlib.suppress(OSError):
-            found = (directory / _LOCK).stat()
-            if found.st_uid == os.getuid() and time.time() - found.st_mtime > _YOUNGEST:
-                lock = _lock(directory)
+            found, lock = directory.lstat(), (directory / _LOCK).lstat()
+            ours = stat.S_ISDIR(found.st_mode) and {found.st_uid, lock.st_uid} == {os.getuid()}
+            if ours and time.time() - lock.st_mtime > _YOUNGEST:
+                held = _lock(directory)
                 shutil.rmtree(directory, ignore_errors=True)
-                os.close(lock)
+                os.close(held)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
@@ -71,6 +72,8 @@ class Line:
     def __init__(self, connection: Connection, signals: Signals) -> None:
         self._connection, self._signals = connection, signals
         self._user = os.getppid()
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        self._beat()
 
     @property
     def cut(self) -> bool:
@@ -87,6 +90,7 @@ class Line:
             while not self._connection.poll(1.0):
                 if self.cut:
                     raise GoneError
+                self._beat()
             return self._connection.recv()
         except (EOFError, OSError) as error:
             raise GoneError from error
@@ -116,8 +120,13 @@ class Line:
         Raises:
             GivenUpError: the user paused, hung up, or is gone.
         """
-        self._signals.beat()
+        self._beat()
         ready = wait([connection, self._connection], TICK)
         if self._connection in ready or self.cut or self._signals.pausing:
             raise GivenUpError
         return connection in ready
+
+    def _beat(self) -> None:
+        """Show life. The system ends this process when it hangs, also when the user's process is gone and nobody else would."""
+        self._signals.beat()
+        signal.setitimer(signal.ITIMER_REAL, _LONGEST_SILENCE)

@@ -20,7 +20,7 @@ import onnx_debug
 from onnx_debug import directories
 from onnx_debug.events import TrialStarted
 from tests import zoo
-from tests.test_isolation import LEGACY, Does, running_children
+from tests.test_isolation import LEGACY, Does, running_children, runs
 
 GIVEN = (torch.randn(2, 5, 8),)
 
@@ -130,6 +130,25 @@ def test_files_live_as_long_as_the_diagnosis():
     del found
     gc.collect()
     assert not path.exists()
+
+
+def test_a_fork_server_that_hangs_does_not_outlive_its_user():
+    script = """
+        import os, threading, psutil, torch, onnx_debug
+        from onnx_debug import line, torch_internals
+        line._LONGEST_SILENCE = 3.0
+        torch_internals.warm_up = lambda dynamo: threading.Event().wait()
+        session = onnx_debug.Session(torch.nn.Linear(2, 2).eval(), (torch.randn(1, 2),), dynamo=False)
+        threading.Thread(target=session.step, daemon=True).start()
+        while len(children := psutil.Process().children(recursive=True)) < 2:
+            pass
+        print(*(child.pid for child in children), flush=True)
+        os.kill(os.getpid(), 9)
+    """
+    ran = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=False, stdout=subprocess.PIPE, text=True)
+    children = [psutil.Process(int(pid)) for pid in ran.stdout.split() if psutil.pid_exists(int(pid))]
+    _, alive = psutil.wait_procs(children, timeout=30)
+    assert not [child for child in alive if runs(child)]
 
 
 def test_what_a_killed_process_left_is_removed_later(tmp_path, monkeypatch):
