@@ -47,6 +47,10 @@ class Locator:
         full = ".".join(part for part in (self.root, plain) if part)
         return self.names.canonical(full)
 
+    def is_torch(self, frame: types.FrameType) -> bool:
+        """Whether a function is a part of torch or its helpers."""
+        return bool(_TORCH.search(frame.f_code.co_filename))
+
     def own_line(self, fqn: str, lines: Iterable[tuple[str, int]]) -> Source | None:
         """The deepest of `lines` (file, number; outermost first) that is the module's own code."""
         codes = list(_codes(self.names.modules[fqn]))

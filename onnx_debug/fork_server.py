@@ -24,7 +24,7 @@ from onnx_debug import clues, torch_internals, watching
 from onnx_debug.case import Case
 from onnx_debug.errors import IsolationError
 from onnx_debug.line import GivenUpError, GoneError, Line
-from onnx_debug.outcome import Clue, ClueKind, Failure, Outcome, Trial
+from onnx_debug.outcome import Clue, Failure, Outcome, Trial
 from onnx_debug.processes import adopt_orphans, end_children, end_orphans, fork
 from onnx_debug.recorders import Described, Recorders, eager_in_fork
 from onnx_debug.recording import ModuleNames, Recording
@@ -33,8 +33,7 @@ from onnx_debug.target import Bench
 from onnx_debug.trial import Answer, run_trial
 from onnx_debug.verify import beyond
 from onnx_debug.verify.beyond import Beyond
-from onnx_debug.verify.randomness import other_random_numbers
-from onnx_debug.workshop import Board, EagerReport, drawn_numbers, reread_request
+from onnx_debug.workshop import Board, EagerReport, reread_request, with_drawing_line
 
 
 def serve(setting: Setting, board: Board, connection: Connection) -> None:
@@ -88,9 +87,7 @@ class _Server:
         gc.freeze()  # a collection in a fork would touch, and so copy, every object there is
         return self._recorders.finish(0, started, timeout)
 
-    def trial(
-        self, trial: Trial, timeout: float, require_dynamic: bool, *, case: Case | None = None, seed: int = 0
-    ) -> tuple[Outcome, Recording]:
+    def trial(self, trial: Trial, timeout: float, require_dynamic: bool, *, case: Case | None = None) -> tuple[Outcome, Recording]:
         start = time.perf_counter()
         recordings = self._recorders.recordings({"", trial.module, *trial.stubs}, timeout)
 
@@ -98,8 +95,7 @@ class _Server:
             watch.arm()
             traced, directory = self._board.traced, watch.directory
             bench = Bench(case or self._setting.case, self._names, recordings, traced, directory, require_dynamic, watch.progress)
-            with other_random_numbers(seed) if seed else contextlib.nullcontext():
-                connection.send(run_trial(bench, trial))
+            connection.send(run_trial(bench, trial))
 
         answer, printed = self._in_fork(work, timeout, trial.module)
         if isinstance(answer, Failure):
@@ -151,15 +147,17 @@ class _Server:
             return ()
         random = self._recorders.random_modules(timeout)
         if random:
-            by_torch = any(hint.kind is ClueKind.RANDOM for hint in outcome.hints)  # which leaves an operator in the graph, with its line
-            return random if by_torch else self._drawn(outcome.onnx_path, timeout) + random
+            return tuple(self._with_line(clue, timeout) for clue in random)
         first = next((row.input_index for row in outcome.comparisons if row.problem), 0)
-        return self._recorders.first_wrong_module(outcome.onnx_path, first, timeout)
+        baked = self._recorders.baked_constants(outcome.onnx_path, first, timeout)
+        return baked + self._recorders.first_wrong_module(outcome.onnx_path, first, timeout)
 
-    def _drawn(self, path: str, timeout: float) -> tuple[Clue, ...]:
-        again = self.trial(Trial(""), timeout, require_dynamic=False, seed=2)[0].onnx_path
-        found = drawn_numbers(self._setting.case, path, again, clues.Locator(self._names)) if again is not None else ()
-        return tuple(found)
+    def _with_line(self, random: Clue, timeout: float) -> Clue:
+        def work(connection: Connection, _: watching.Watch) -> None:
+            connection.send(with_drawing_line(random, self._setting.case))
+
+        found, _ = self._in_fork(work, timeout)
+        return found if isinstance(found, Clue) else random
 
     def describe(self, fqn: str, call: int) -> Described:
         return self._recorders.describe(self._board.traced, fqn, call)

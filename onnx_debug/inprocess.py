@@ -12,24 +12,24 @@ import torch
 from onnx_debug import clues, directories, muting
 from onnx_debug.case import Case, Inputs
 from onnx_debug.errors import PausedError
-from onnx_debug.outcome import Clue, ClueKind, Outcome, Trial
+from onnx_debug.outcome import Clue, Outcome, Trial
 from onnx_debug.packing import PackingError, pack, unpack
 from onnx_debug.recording import ModuleNames
 from onnx_debug.target import Bench, Progress
 from onnx_debug.trial import run_trial
 from onnx_debug.untouched import untouched
 from onnx_debug.verify import beyond
-from onnx_debug.verify.randomness import other_random_numbers
+from onnx_debug.verify.baked import baked_constants
 from onnx_debug.workshop import (
     Board,
     EagerReport,
     EagerRun,
     describe,
-    drawn_numbers,
     first_wrong_module,
     random_modules,
     reread_request,
     run_eager,
+    with_drawing_line,
 )
 
 _OUTPUT, _MOST_OUTPUT = "output.log", 100_000
@@ -95,16 +95,13 @@ class InProcessLab:
             return ()
         random = random_modules(*(self._fresh_run(0, seed).digests() for seed in (1, 2)))
         if random:
-            by_torch = any(hint.kind is ClueKind.RANDOM for hint in outcome.hints)
-            return tuple(random) if by_torch else self._drawn(outcome.onnx_path) + tuple(random)
+            with muting.printed_to(self.directory / _OUTPUT), untouched(self._case.model):
+                return tuple(with_drawing_line(clue, _with_copied_inputs(self._case)) for clue in random)
         first = next((row.input_index for row in outcome.comparisons if row.problem), 0)
+        path, locator = Path(outcome.onnx_path), clues.Locator(self._names)
+        baked = baked_constants(path, self._run(0).recording, self._run(first).recording, locator) if first else []
         with untouched(self._case.model):
-            return tuple(first_wrong_module(self._case, self._run(first), Path(outcome.onnx_path), first, clues.Locator(self._names)))
-
-    def _drawn(self, path: str) -> tuple[Clue, ...]:
-        with other_random_numbers(2):
-            again = self._trial(Trial(""), self._case).onnx_path
-        return tuple(drawn_numbers(self._case, path, again, clues.Locator(self._names))) if again is not None else ()
+            return (*baked, *first_wrong_module(self._case, self._run(first), path, first, locator))
 
     def describe(self, fqn: str, call: int) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
         """The tensors of a recorded call."""

@@ -41,6 +41,7 @@ class ClueKind(StrEnum):
     SPECIALIZATION = "specialization"  # the line that fixed a dynamic dimension
     TRACER_WARNING = "tracer warning"  # the legacy exporter's warning about a frozen branch or size
     RUNTIME_NODE = "runtime node"  # the node that ONNX Runtime names
+    BAKED = "baked"  # a constant of the graph that equals a value computed from the inputs
     VALUE = "value"  # the first module whose output differs
     RANDOM = "random"  # the first module whose output changes from run to run
     RUNNING = "running"  # the module that was being executed when the process died or was stopped

@@ -21,6 +21,7 @@ from onnx_debug.outcome import Clue, Outcome
 from onnx_debug.processes import Child, fork
 from onnx_debug.recording import Call, ModuleNames, Recording
 from onnx_debug.shared import Setting
+from onnx_debug.verify.baked import baked_constants
 from onnx_debug.verify.beyond import eager_outputs
 from onnx_debug.workshop import EagerReport, EagerRun, describe, first_wrong_module, random_modules, run_eager
 
@@ -84,6 +85,12 @@ class Recorders:
     def first_wrong_module(self, path: str, index: int, timeout: float) -> tuple[Clue, ...]:
         """Where the numbers of an exported model go wrong."""
         answer = self._ask(index, timeout, "first_wrong_module", path, index)
+        return tuple(answer) if isinstance(answer, list) else ()
+
+    def baked_constants(self, path: str, index: int, timeout: float) -> tuple[Clue, ...]:
+        """Constants of an exported model that follow from the given inputs and would be others for the inputs at `index`."""
+        given = self._ask(0, timeout, "slim", set(self._names.modules))
+        answer = self._ask(index, timeout, "baked_constants", path, given) if index and given else None
         return tuple(answer) if isinstance(answer, list) else ()
 
     def random_modules(self, timeout: float) -> tuple[Clue, ...]:
@@ -163,4 +170,8 @@ def _hand_over(run: EagerRun, case: Case, connection: Connection) -> None:
             elif name == "first_wrong_module":
                 path, index = arguments
                 answer = first_wrong_module(case, run, Path(path), index, clues.Locator(run.names))
+            elif name == "baked_constants":
+                path, given = arguments
+                recording = torch.load(io.BytesIO(given), weights_only=False)
+                answer = baked_constants(Path(path), recording, run.recording, clues.Locator(run.names))
             connection.send(answer)

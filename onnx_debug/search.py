@@ -212,7 +212,9 @@ class Search:
 
     def _own_code(self, fqn: str, call: int, failure: Failure, clue: Clue) -> Proving:
         """The module fails alone: is it its own code, or a child's?"""
-        clue = next((found for found in failure.clues if self._known(found.fqn) == fqn), clue)
+        own = next((found for found in failure.clues if self._known(found.fqn) == fqn), None)
+        if own is not None:  # seen again alone; what only the whole model told stays
+            clue = replace(own, reason=own.reason or (clue.reason if self._known(clue.fqn) == fqn else ""))
         children = () if self._known_of_class(fqn, failure) else self._children(fqn)
         at_fault = Finding(fqn, own_code=True, proof=Proof(ProofKind.ALONE, own_code_trial=True), failure=failure, call=call, clue=clue)
         if not children:

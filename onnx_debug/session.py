@@ -281,10 +281,15 @@ class Session:
         if trial.stubs:
             return outcome
         found = self._lab.explain_numbers(outcome, self._timeout)
-        drawn = {hint.fqn: hint for hint in outcome.hints if hint.kind is ClueKind.RANDOM}
-        random_first = tuple(replace(drawn.get(clue.fqn, clue), reason=clue.reason) for clue in found if clue.kind is ClueKind.RANDOM)
+        ops = {hint.fqn: hint.op for hint in outcome.hints if hint.kind is ClueKind.RANDOM}
+        random_first = tuple(replace(clue, op=ops.get(clue.fqn)) for clue in found if clue.kind is ClueKind.RANDOM)
         values = tuple(clue for clue in found if clue.kind is not ClueKind.RANDOM)
-        return replace(outcome, failure=replace(outcome.failure, clues=random_first + outcome.failure.clues + values))
+        baked = {clue.fqn: clue.reason for clue in values if clue.kind is ClueKind.BAKED}
+        known = tuple(
+            replace(clue, reason=baked.get(clue.fqn, "")) if clue.kind is ClueKind.TRACER_WARNING else clue
+            for clue in outcome.failure.clues
+        )
+        return replace(outcome, failure=replace(outcome.failure, clues=random_first + known + values))
 
     def _limit(self, trial: Trial) -> float:
         """Seconds for one trial: where the whole model hangs, its parts get less."""

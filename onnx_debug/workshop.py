@@ -26,7 +26,7 @@ from onnx_debug.recording import Call, CloneOnce, Leaf, ModuleNames, Recorder, R
 from onnx_debug.stages import runtime
 from onnx_debug.target import Progress
 from onnx_debug.tree import CallInfo, Tree
-from onnx_debug.verify.baked import drawn_at_export
+from onnx_debug.verify.draws import drawing_lines
 from onnx_debug.verify.randomness import other_random_numbers
 
 
@@ -129,13 +129,18 @@ def _digest(packed: Any) -> str:
 
 
 def random_modules(one: list[tuple[str, str, str]], other: list[tuple[str, str, str]]) -> list[Clue]:
-    """The modules that return something else for equal inputs: they draw random numbers. Innermost first, each once."""
-    found: dict[str, Clue] = {}
+    """The innermost module that returns something else for equal inputs: it draws random numbers."""
     for (fqn, given, returned), (again, given_again, returned_again) in zip(one, other, strict=False):
         if fqn == again and given == given_again and returned != returned_again:
-            found.setdefault(fqn, Clue(fqn, ClueKind.RANDOM, reason="draws random numbers: eager itself answers differently each time"))
-            break  # what comes later got other inputs, or holds this one
-    return list(found.values())
+            return [Clue(fqn, ClueKind.RANDOM, reason="draws random numbers: eager itself answers differently each time")]
+    return []  # what comes after that one got other inputs, or holds it
+
+
+def with_drawing_line(random: Clue, case: Case) -> Clue:
+    """The clue with the line that draws, if it is one of the module's own, or below one. Runs the model once."""
+    names = ModuleNames(case.model)
+    found = next((clue for clue in drawing_lines(case, clues.Locator(names)) if clue.fqn == random.fqn), random)
+    return replace(found, reason=random.reason)
 
 
 def describe(run: EagerRun, traced: dict[str, list[Call]], fqn: str, index: int) -> tuple[tuple[TensorInfo, ...], tuple[TensorInfo, ...]]:
@@ -209,13 +214,6 @@ def reread_request(case: Case) -> tuple[tuple[str, ...], Case | None, str]:
     given = [names[position] if position < len(names) else f"input_{position}" for position in range(len(case.args))]
     call = options.call_text("model", given, {name: name for name in case.kwargs}, better)
     return tuple(map(str, wrong)), replace(case, options=better), call
-
-
-def drawn_numbers(case: Case, path: str, again: str, locator: clues.Locator) -> list[Clue]:
-    """The lines that draw numbers of Python or NumPy, or read the time: a second export holds another constant there."""
-    known = [name for name, _ in (*case.model.named_parameters(), *case.model.named_buffers())]
-    found = drawn_at_export(Path(path), Path(again), locator, known)
-    return [replace(one.clue, kind=ClueKind.RANDOM) for one in found if one.clue is not None]
 
 
 def first_wrong_module(case: Case, run: EagerRun, path: Path, index: int, locator: clues.Locator) -> list[Clue]:

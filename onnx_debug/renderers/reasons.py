@@ -20,6 +20,7 @@ _BY_CLUE = {
     ClueKind.SCAN: "{op} has no ONNX translation",
     ClueKind.SPECIALIZATION: "fixes a dimension that was asked to be dynamic",
     ClueKind.TRACER_WARNING: "tracing freezes a branch, a size or a value as the given inputs have it",
+    ClueKind.BAKED: "a value computed from the inputs became a constant",
     ClueKind.VALUE: "its output differs between eager and ONNX Runtime",
     ClueKind.RANDOM: "gives other values from run to run",
 }
@@ -43,6 +44,7 @@ _ADVICE_BY_CLUE = {
     ClueKind.SCAN: "write it with other operators, or pass custom_translation_table={{torch.ops.{call}: your_function}}.",
     ClueKind.SPECIALIZATION: "keep that size symbolic (x.shape[i], no int(), no comparison), or leave the dimension out of dynamic_shapes.",
     ClueKind.TRACER_WARNING: "move the decision out of the model, or export with dynamo=True and torch.where or torch.cond.",
+    ClueKind.BAKED: "compute it with tensor operations, or pass it in as an input; dynamo=True keeps more of Python than tracing does.",
     ClueKind.RANDOM: "call model.eval(), or pass the random tensor in as an input.",
 }
 _ADVICE_BY_EXCEPTION = {

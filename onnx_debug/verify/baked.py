@@ -1,10 +1,10 @@
-"""Values that should follow the input and became constants of the graph: which outputs show it, and which constants they are."""
+"""Values that should follow the input and became constants of the graph."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,77 +25,33 @@ _LARGEST = 1 << 16  # elements of a constant that is looked at
 _COMMON = {-1.0, 0.0, 0.5, 1.0, 2.0}  # constants that many graphs have, whatever the input
 
 
-@dataclass(frozen=True)
-class BakedConstant:
-    """A constant of the graph that is no parameter of the model.
-
-    Attributes:
-        name: of the value in the file.
-        text: what it holds, shortened.
-        origin: what it equals, in plain words; "drawn anew by each export" for random numbers and times.
-        clue: the module and the line that use it.
-    """
-
-    name: str
-    text: str
-    origin: str
-    clue: Clue | None
-
-
-def frozen_outputs(names: Sequence[str], eager: tuple[Sequence[Any], Sequence[Any]], got: tuple[Sequence[Any], Sequence[Any]]) -> list[str]:
-    """Outputs that change with the input in eager and not in ONNX.
-
-    Args:
-        names: of the outputs.
-        eager: the eager answers to two inputs.
-        got: ONNX Runtime's answers to the same two.
-    """
-    rows = zip(names, *eager, *got, strict=False)
-    return [name for name, one, other, got_one, got_other in rows if not _same(one, other) and _same(got_one, got_other)]
-
-
-def _same(one: torch.Tensor, other: torch.Tensor) -> bool:
-    return one.shape == other.shape and torch.allclose(one.double(), other.double(), rtol=1e-6, atol=1e-9, equal_nan=True)
-
-
-def baked_constants(path: Path, one: Recording, other: Recording, locator: Locator, parameters: Collection[str]) -> list[BakedConstant]:
+def baked_constants(path: Path, one: Recording, other: Recording, locator: Locator) -> list[Clue]:
     """Constants that equal something computed from the first input, and would be another for the second.
 
     Args:
         path: the file exported with the first input.
         one, other: eager runs with the input of the export and with another.
-        locator: finds the modules.
-        parameters: names of the model's parameters and buffers.
+        locator: finds the modules, whose parameters and buffers are constants by right.
+
+    Returns:
+        For each constant the module and the line that use it.
     """
     model = onnx.load(path, load_external_data=False)
     computed = list(_computed(one, other))
     found = []
-    for name, value in _constants(model, parameters).items():
+    for name, value in _constants(model, _parameters(locator)).items():
         matches = [(fqn, what) for fqn, what, number in computed if _equal(value, number)]
         if matches:
-            clue = _user_of(model, name, locator) or Clue(matches[-1][0], ClueKind.VALUE)
+            clue = _user_of(model, name, locator) or Clue(matches[-1][0], ClueKind.BAKED)
             fqn, what = next((match for match in matches if match[0] == clue.fqn), matches[0])
             origin = f"the {what}".replace("the its", "its") + ("" if clue.fqn == fqn else f" in {fqn or 'the model'}")
-            found.append(BakedConstant(name, _text(value), origin, _explained(clue, name, value, origin)))
+            found.append(replace(clue, kind=ClueKind.BAKED, reason=f"the constant {name} = {_text(value)} is {origin}"))
     return found
 
 
-def drawn_at_export(path: Path, again: Path, locator: Locator, parameters: Collection[str]) -> list[BakedConstant]:
-    """Constants that differ between two exports of the same model: random numbers of Python or NumPy, times, addresses.
-
-    Args:
-        path, again: the two files.
-        locator: finds the modules.
-        parameters: names of the model's parameters and buffers.
-    """
-    model = onnx.load(path, load_external_data=False)
-    second = _constants(onnx.load(again, load_external_data=False), parameters)
-    found = []
-    for name, value in _constants(model, parameters).items():
-        if name in second and not np.array_equal(value, second[name], equal_nan=value.dtype.kind == "f"):
-            origin = "drawn anew by each export"
-            found.append(BakedConstant(name, _text(value), origin, _explained(_user_of(model, name, locator), name, value, origin)))
-    return found
+def _parameters(locator: Locator) -> set[str]:
+    root = locator.names.modules[""]
+    return {name for name, _ in (*root.named_parameters(), *root.named_buffers())}
 
 
 def _constants(model: onnx.ModelProto, parameters: Collection[str]) -> Mapping[str, Array]:
@@ -173,10 +129,6 @@ def _user_of(model: onnx.ModelProto, name: str, locator: Locator) -> Clue | None
     nodes = [node for node in model.graph.node if name in node.output or name in node.input]
     found = [clue for node in nodes for clue in from_onnx_nodes([node], locator)]
     return next((clue for clue in found if clue.source is not None), found[0] if found else None)
-
-
-def _explained(clue: Clue | None, name: str, value: Array, origin: str) -> Clue | None:
-    return None if clue is None else replace(clue, kind=ClueKind.VALUE, reason=f"the constant {name} = {_text(value)} is {origin}")
 
 
 def _text(value: Array) -> str:
