@@ -358,7 +358,7 @@ def diagnose(  # noqa: PLR0913 - each is a keyword that users name
         check_inputs: further inputs, each `(args, kwargs)` or only `args`, on which ONNX must agree with the eager module.
         atol, rtol: tolerances of that comparison; None: by dtype (float32: 1e-3 both).
         timeout: seconds for one trial.
-        memory_limit: bytes that one trial may take beyond the model.
+        memory_limit: bytes that one trial, with all that it starts, may take beyond the model.
         isolate: run trials in processes of their own, where the system can.
         fixes: where the request is at fault, propose the call that works; it is tried before it is shown.
         on_event: told what happens, see `onnx_debug.events`.

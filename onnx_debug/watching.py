@@ -148,9 +148,9 @@ class Watch:
 
 
 def _held(child: Child) -> int:
-    """Bytes of memory that a process and all below it hold."""
-    family = [child.pid, *descendants(child.pid)]
-    return memory.resident(child.pid) if len(family) == 1 else memory.held_together(family)
+    """Bytes of memory that a process holds, with all that it started."""
+    below, own = descendants(child.pid), memory.resident(child.pid)
+    return max(own, memory.held_together([child.pid, *below])) if below else own
 
 
 def failure_of(death: Death, watch: Watch, locator: clues.Locator) -> Failure:
