@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from onnx_debug.diagnosis import Answer, Culprit, Diagnosis, Fix, ModuleInfo, Proof, ProofKind, Step, TensorInfo
-from onnx_debug.outcome import Clue, ClueKind, Comparison, Failure, Mode, Outcome, Source, Stage
+from onnx_debug.outcome import Asked, Clue, ClueKind, Comparison, Failure, Mode, NodeError, Outcome, Source, Stage
 
 QR = Source("/home/me/model.py", 17, "return x + torch.linalg.qr(x[0])[0].sum()", "forward")
 IF = Source("/home/me/model.py", 11, "if y.sum() > 0:", "forward")
@@ -63,9 +63,26 @@ RENAME = Fix("Name the inputs that dynamic_axes speaks of", "Names must be given
 
 def exported() -> Diagnosis:
     rows = (Comparison(0, "y", max_abs_diff=2e-6), Comparison(1, "y", max_abs_diff=3e-6))
+    asked = (Asked("dynamic_shapes['x'][0]", "dynamic (rows)", "rows", works=(1, 4)),)
     return Diagnosis(
-        "Net", comparisons=rows, onnx_path="/tmp/net.onnx", notes=("The model is in training mode.",), trials=steps(1), seconds=1.2
+        "Net",
+        comparisons=rows,
+        asked=asked,
+        onnx_path="/tmp/net.onnx",
+        notes=("The model is in training mode.",),
+        trials=steps(1),
+        seconds=1.2,
     )
+
+
+def answers_wrongly() -> Diagnosis:
+    rows = (Comparison(0, "y"), Comparison(1, "y", "max difference 0.1, 3 of 4 elements", 0.1, 0.2, 3, 4, "rows 2 for 3"))
+    frozen = Clue("blocks.3.extra", ClueKind.TRACER_WARNING, IF, reason="the constant c = 3 is the size 0 of its input")
+    said = failure(Stage.COMPARE, exception_type="", message="output y with rows 2 for 3: max difference 0.1", op=None, clues=(frozen,))
+    asked = Asked("dynamic_axes['x'][0]", "dynamic (rows)", "rows", clue=frozen, works=(6,), fails=(1, 2))
+    guilty = culprit("blocks.3.extra", "Rows", source=IF, op=None, reason=frozen.reason, failure=said)
+    errors = (NodeError("mul_3", "aten::mul.Tensor", 0.1, "max difference 0.1", "max difference 0.1"),)
+    return diagnosis(guilty, failure=said, comparisons=rows, asked=(asked,), node_errors=errors)
 
 
 def three() -> Diagnosis:
@@ -120,6 +137,7 @@ ALL = {
     "three": three(),
     "eighteen": eighteen(),
     "bad_request": bad_request(),
+    "answers_wrongly": answers_wrongly(),
     "nobody": nobody(),
     "broken_model": broken_model(),
     "crash": died(Mode.CRASH),

@@ -121,3 +121,10 @@ def test_the_small_report_is_small_whatever_was_found(name: str):
     report = small(big)
     assert len(report) <= 16_000
     assert headline(big)[:60] in unescape(report)
+
+
+def test_what_was_asked_is_a_table_with_the_sizes_that_were_tried():
+    shown = fragment(samples.answers_wrongly())
+    assert "Asked and got (1)" in shown
+    assert "<td>6</td><td>1, 2</td><td>–</td>" in shown
+    assert "<td>rows 2 for 3</td>" in shown

@@ -117,3 +117,14 @@ def test_cells_have_their_number():
 def test_modules_below_a_culprit_are_not_counted_as_the_rest():
     d = samples.diagnosis(samples.culprit("blocks.3"))
     assert modules_outside(d) == len(d.modules) - 1
+
+
+def test_a_wrong_answer_says_with_which_inputs_and_sizes():
+    lines = render(samples.answers_wrongly()).splitlines()
+    assert lines[0] == "✗ blocks.3.extra (Rows) exports, but answers wrongly: the constant c = 3 is the size 0 of its input."
+    assert any(line.startswith("  seen") and line.endswith("output y with rows 2 for 3: max difference 0.1") for line in lines)
+    assert any("dynamic_axes['x'][0] dynamic (rows): works with 6, fails with 1, 2" in line for line in lines)
+
+
+def test_what_was_asked_and_works_is_listed():
+    assert "  dynamic_shapes['x'][0] dynamic (rows): works with 1, 4." in render(samples.exported()).splitlines()

@@ -31,6 +31,7 @@ from onnx_debug.renderers.words import (
     plural,
     proof_words,
     proven,
+    seen,
     tensor,
     unproven,
 )
@@ -207,6 +208,7 @@ def _proof(d: Diagnosis) -> Iterator[Markup]:
     shown = proven(d)
     if d.failure is None or d.failure.stage is Stage.EAGER:
         return
+    yield from (tag("p", tag("b", f"{label.capitalize()}: "), said, class_="proof") for label, said in seen(d))
     if shown:
         yield tag("p", tag("b", "Proven: "), shown, f" ({effort(d)}).", class_="proof")
     for line in unproven(d):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from onnx_debug.diagnosis import Answer, Culprit, Diagnosis, TensorInfo
 from onnx_debug.renderers.markup import Markup, tag
-from onnx_debug.renderers.words import module_name, number, shape
+from onnx_debug.renderers.words import module_name, number, shape, sizes
 
 
 def tensors(culprit: Culprit) -> Markup | None:
@@ -65,15 +65,11 @@ def asked(d: Diagnosis, most: int | None = None) -> Markup | None:
             row.subject,
             row.asked,
             f"{row.got} – {row.problem}" if row.problem else row.got,
-            *map(_sizes, (row.works, row.fails, row.rejected)),
+            *map(sizes, (row.works, row.fails, row.rejected)),
         )
         for row in d.asked
     ]
     return table(("option", "asked", "got", "works with", "fails with", "the model itself rejects"), rows, most)
-
-
-def _sizes(sizes: tuple[int, ...]) -> str:
-    return ", ".join(map(str, sizes)) or "–"
 
 
 def steps(d: Diagnosis, most: int | None = None) -> Markup | None:

@@ -19,7 +19,9 @@ from onnx_debug.renderers.words import (
     number,
     place,
     proven,
+    seen,
     tensor,
+    tried,
     unproven,
 )
 
@@ -50,9 +52,10 @@ def _body(d: Diagnosis, cell_name: CellName | None) -> Iterator[str]:
     elif d.request:
         yield from _message(d, d.failure.message)
     elif len(d.culprits) == 1:
-        yield from _rows(_facts(d.culprits[0], cell_name))
+        yield from _rows([*_facts(d.culprits[0], cell_name), *seen(d)])
     elif d.culprits:
         yield from _several(d, cell_name)
+        yield from _rows(seen(d)[:1])
     else:
         clue = clue_of(d.failure, "")
         yield from _rows(_lines((clue.source, *clue.below) if clue and clue.source else (), cell_name))
@@ -71,6 +74,7 @@ def _exported(d: Diagnosis) -> Iterator[str]:
         inputs = len({row.input_index for row in d.comparisons})
         worst = max(row.max_abs_diff for row in d.comparisons)
         yield f"  Compared with eager on {inputs} input set{'' if inputs == 1 else 's'}: max diff {number(worst)} ({effort(d)})."
+    yield from (f"  {row.subject} {row.asked}: {tried(row)}." for row in d.asked[:4] if row.works or row.rejected)
     if d.onnx_path:
         yield f"  d.onnx_path: {d.onnx_path}"
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from onnx_debug.diagnosis import Culprit, Diagnosis, ModuleInfo, ProofKind, TensorInfo
-from onnx_debug.outcome import Clue, Failure, Mode, Source, Stage
+from onnx_debug.outcome import Asked, Clue, Failure, Mode, Source, Stage
 from onnx_debug.renderers.reasons import advice, clue_of, first_line, reason, why
 
 ALL_STAGES = tuple(Stage)
@@ -26,6 +26,12 @@ _PROOFS_OF_SOME = {
 }
 _LONGEST_REQUEST = 240  # what was wrong and what was expected belong together
 _NO_LAYER = (Stage.EAGER, Stage.OPTIONS)  # stages where no layer is looked for
+# What an export is worth that was written and then failed.
+_VERDICTS = {
+    Stage.LOAD: "exports, but ONNX Runtime does not load it",
+    Stage.RUN: "exports, but ONNX Runtime cannot run it",
+    Stage.COMPARE: "exports, but answers wrongly",
+}
 CellName = Callable[[str], str | None]
 
 
@@ -66,13 +72,17 @@ def _failure_headline(d: Diagnosis, failure: Failure) -> str:
         said = first_line(d.request, _LONGEST_REQUEST)
         return f"The request is at fault, no layer of {d.model_class} ({failure.stage}): {said}{'' if said.endswith('…') else '.'}"
     if len(d.culprits) > 1:
-        return f"Export stops at {failure.stage}: {len(d.culprits)} of {plural(len(d.modules), 'module')} block it."
+        verdict = _VERDICTS.get(failure.stage)
+        blamed = f"{len(d.culprits)} of {plural(len(d.modules), 'module')}"
+        return f"{d.model_class} {verdict}: {blamed} are to blame." if verdict else f"Export stops at {failure.stage}: {blamed} block it."
     if d.culprits:
         culprit = d.culprits[0]
         stage = culprit.failure.stage
-        return f"{culprit_title(culprit, d.model_class)} stops the export at {stage}: {why(culprit)}."
+        verdict = _VERDICTS.get(stage, f"stops the export at {stage}")
+        return f"{culprit_title(culprit, d.model_class)} {verdict}: {why(culprit)}."
     blamed = "" if d.stopped else "; no module could be blamed"
-    return f"{d.model_class}: export stops at {failure.stage}{blamed}: {reason(failure, clue_of(failure, ''))}."
+    verdict = _VERDICTS.get(failure.stage, f"export stops at {failure.stage}")
+    return f"{d.model_class}: {verdict}{blamed}: {reason(failure, clue_of(failure, ''))}."
 
 
 def _own_words(failure: Failure) -> str:
@@ -185,6 +195,26 @@ def next_step(d: Diagnosis) -> str:
         return advice(d.failure) if d.failure.stage in _NO_LAYER else "d.failure.details and d.log say more."
     culprit = d.culprits[0]
     return advice(culprit.failure, clue_of(culprit.failure, culprit.fqn), culprit.op)
+
+
+def seen(d: Diagnosis) -> list[tuple[str, str]]:
+    """Where the exported model was run: how that went wrong, and with which sizes of what was asked to be dynamic."""
+    if d.failure is None or d.failure.stage not in (Stage.RUN, Stage.COMPARE):
+        return []
+    rows = [("seen", first_line(d.failure.message, 140))]
+    rows += [("asked", f"{row.subject} {row.asked}: {tried(row) or row.problem}") for row in d.asked if row.fails or row.problem]
+    return rows
+
+
+def tried(row: Asked) -> str:
+    """`works with 1, fails with 4, 6`: what came of other sizes; empty when none was tried."""
+    found = {"works with": row.works, "fails with": row.fails, "the model itself rejects": row.rejected}
+    return ", ".join(f"{words} {sizes(these)}" for words, these in found.items() if these)
+
+
+def sizes(tried: tuple[int, ...]) -> str:
+    """`1, 4`; a dash for none."""
+    return ", ".join(map(str, tried)) or "–"
 
 
 def guilty_lines(culprit: Culprit) -> tuple[Source, ...]:
