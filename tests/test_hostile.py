@@ -16,6 +16,7 @@ import pytest
 import torch
 
 import onnx_debug
+from onnx_debug.diagnosis import Answer
 from onnx_debug.outcome import Mode
 from tests import zoo
 from tests.test_isolation import LEGACY, Does, running_children, tracing
@@ -138,3 +139,33 @@ def test_a_process_without_streams_does_not_matter(monkeypatch):
     monkeypatch.setattr(sys, "stderr", None)
     found = onnx_debug.diagnose(zoo.Stack({1: zoo.UntranslatedOperator()}).eval(), GIVEN, **LEGACY)
     assert [culprit.fqn for culprit in found.culprits] == ["blocks.1.extra"]
+
+
+def test_a_diagnosis_in_another_thread_is_as_good():
+    found = []
+    thread = threading.Thread(target=lambda: found.append(onnx_debug.diagnose(zoo.Stack({1: Does(os.abort)}).eval(), GIVEN, **LEGACY)))
+    thread.start()
+    thread.join()
+    assert [culprit.fqn for culprit in found[0].culprits] == ["blocks.1.extra"]
+    assert not running_children()
+
+
+def test_a_session_outlives_the_thread_that_made_it():
+    made = []
+    thread = threading.Thread(target=lambda: made.append(onnx_debug.Session(zoo.Stack().eval(), GIVEN, **LEGACY)))
+    thread.start()
+    thread.join()
+    with made[0] as session:
+        assert session.run().ok
+    assert not running_children()
+
+
+def test_two_sessions_at_a_time_do_not_know_each_other():
+    with onnx_debug.Session(zoo.Stack({1: Does(os.abort)}).eval(), GIVEN, **LEGACY) as other:
+        with onnx_debug.Session(zoo.Stack({2: zoo.UntranslatedOperator()}).eval(), GIVEN, **LEGACY) as session:
+            while other.step() or session.step():
+                pass
+            assert [culprit.fqn for culprit in session.diagnosis.culprits] == ["blocks.2.extra"]
+        assert other.probe("blocks.0").answer is Answer.PASSED
+        assert [culprit.fqn for culprit in other.diagnosis.culprits] == ["blocks.1.extra"]
+    assert not running_children()

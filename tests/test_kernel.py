@@ -197,10 +197,13 @@ def test_an_interrupt_of_the_magic_shows_what_was_found(notebook, tmp_path):
     assert notebook.run("print(1)") == "1\n"
 
 
+@pytest.mark.parametrize("busy", [True, False])
 @pytest.mark.parametrize("restart", [True, False])
-def test_the_end_of_a_kernel_ends_everything(notebook, tmp_path, restart):
-    notebook.start("onnx_debug.diagnose(nn.Sequential(model, Hangs()), X, **LEGACY)")
-    children = wait_for_children(notebook, 3)
+def test_the_end_of_a_kernel_ends_everything(notebook, tmp_path, restart, busy):
+    notebook.run("session = onnx_debug.Session(nn.Sequential(model, Hangs()), X, **LEGACY); session.probe('0')")
+    if busy:
+        notebook.start("session.run()")
+    children = wait_for_children(notebook, 3 if busy else 2)
     if restart:
         notebook.manager.restart_kernel(now=True)
     else:
