@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 import weakref
 from dataclasses import replace
 from functools import partial
@@ -41,7 +42,7 @@ class ForkedLab:
     def __init__(self, case: Case, *, memory_limit: int | None = None) -> None:
         if case.dynamo:
             torch_internals.build_operator_tables()  # here, so that the next diagnosis finds them made
-        self._board, self._closed = Board(), False
+        self._board, self._closed, self._asking = Board(), False, threading.Lock()
         with uninterrupted():
             self.directory = directories.make()
             self._setting = Setting(case, self.directory, memory.free() if memory_limit is None else memory_limit)
@@ -122,12 +123,13 @@ class ForkedLab:
             directories.remove(self.directory)
 
     def _ask(self, *question: Any) -> Any:
-        try:
-            return self._exchange(question)
-        except LostError:
-            with uninterrupted(), contextlib.suppress(OSError):  # if the system refuses, the next exchange says that the server is lost
-                self._server = self._fork()
-        return self._exchange(question)  # it may have been chance: memory, or a lock that was held at the moment of the fork
+        with self._asking:  # another thread may look at the diagnosis meanwhile
+            try:
+                return self._exchange(question)
+            except LostError:
+                with uninterrupted(), contextlib.suppress(OSError):  # if the system refuses, the next exchange says that the server is lost
+                    self._server = self._fork()
+            return self._exchange(question)  # it may have been chance: memory, or a lock that was held at the moment of the fork
 
     def _exchange(self, question: tuple[Any, ...]) -> Any:
         if self._closed:

@@ -169,3 +169,15 @@ def test_two_sessions_at_a_time_do_not_know_each_other():
         assert other.probe("blocks.0").answer is Answer.PASSED
         assert [culprit.fqn for culprit in other.diagnosis.culprits] == ["blocks.1.extra"]
     assert not running_children()
+
+
+def test_a_diagnosis_may_be_looked_at_while_it_is_made():
+    with onnx_debug.Session(zoo.ThreeFaults().eval(), (torch.randn(2, 6, 8),)) as session:
+        thread = threading.Thread(target=session.run)
+        thread.start()
+        while thread.is_alive():
+            assert len(session.diagnosis.culprits) <= 3
+            session.calls("blocks.1")
+            thread.join(0.1)
+        assert len(session.diagnosis.culprits) == 3
+        assert all(culprit.inputs for culprit in session.diagnosis.culprits)
