@@ -20,6 +20,7 @@ from onnx_debug.diagnosis import Answer
 from onnx_debug.outcome import Mode
 from tests import zoo
 from tests.test_isolation import LEGACY, Does, running_children, tracing
+from tests.test_stopping import SlowToExport
 
 GIVEN = (torch.randn(2, 5, 8),)
 
@@ -172,12 +173,12 @@ def test_two_sessions_at_a_time_do_not_know_each_other():
 
 
 def test_a_diagnosis_may_be_looked_at_while_it_is_made():
-    with onnx_debug.Session(zoo.ThreeFaults().eval(), (torch.randn(2, 6, 8),)) as session:
+    with onnx_debug.Session(zoo.Stack({1: SlowToExport()}).eval(), GIVEN, **LEGACY) as session:
         thread = threading.Thread(target=session.run)
         thread.start()
         while thread.is_alive():
-            assert len(session.diagnosis.culprits) <= 3
+            assert not session.diagnosis.stopped
             session.calls("blocks.1")
             thread.join(0.1)
-        assert len(session.diagnosis.culprits) == 3
-        assert all(culprit.inputs for culprit in session.diagnosis.culprits)
+        assert [culprit.fqn for culprit in session.diagnosis.culprits] == ["blocks.1.extra"]
+        assert session.calls("blocks.1")[0].inputs
