@@ -107,7 +107,17 @@ def nobody() -> Diagnosis:
 
 
 def broken_model() -> Diagnosis:
-    return diagnosis(failure=failure(Stage.EAGER, exception_type="RuntimeError", message="mat1 and mat2 cannot be multiplied", op=None))
+    return diagnosis(
+        failure=failure(
+            Stage.EAGER,
+            exception_type="RuntimeError",
+            message="mat1 and mat2 cannot be multiplied",
+            op=None,
+            details="Traceback …\nRuntimeError: mat1 and mat2 cannot be multiplied",
+        ),
+        sufficient=None,
+        trials=(),
+    )
 
 
 def died(mode: Mode) -> Diagnosis:
@@ -128,7 +138,7 @@ def not_proven() -> Diagnosis:
 
 
 def stopped() -> Diagnosis:
-    return diagnosis(stopped=True, failure=None, trials=steps(2))
+    return diagnosis(stopped=True, failure=None, sufficient=None, trials=steps(2))
 
 
 ALL = {

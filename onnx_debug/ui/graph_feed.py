@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import uuid
+
 import anywidget
 
 from onnx_debug.diagnosis import Diagnosis
@@ -37,14 +39,18 @@ class GraphFeed:
         self._asked_for = of
         self._draw(d, focus, of, whole=whole)
 
-    def send(self, have: str) -> None:
-        """Send the graph to views that `have` the viewer of that key; they want to hear something also when there is none."""
-        self._have = have
+    def send(self, have: str | None = None) -> None:
+        """Send the graph to views that `have` the viewer of that key; while there is none, the viewer alone: loading it takes a moment."""
+        self._have = self._have if have is None else have
         if self._payload is not None:
-            netron.send(self._widget, self._payload, have)
+            netron.send(self._widget, self._payload, self._have)
         else:
-            self._widget.send({"type": "no graph"})
+            netron.send_viewer(self._widget, self._have)
 
     def _draw(self, d: Diagnosis, focus: str | None, of: str | None, *, whole: bool = False) -> None:
         self._payload = drawing(d, focus, of, whole=whole)
-        self.send(self._have)
+        if self._payload is not None:
+            self._payload.facts["id"] = (
+                uuid.uuid4().hex
+            )  # one view's wish makes all hear it; those that show it already need not draw it again
+        self.send()

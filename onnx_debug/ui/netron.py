@@ -125,3 +125,13 @@ def send(widget: anywidget.AnyWidget, packed: Payload, have: str = "") -> None:
     """Send a graph to the views of `widget`; the viewer goes along unless they `have` it."""
     viewer = b"" if have and have == packed.facts["key"] else packed.viewer
     widget.send({"type": "graph", "facts": packed.facts}, buffers=[packed.model, packed.docs, viewer])
+
+
+def send_viewer(widget: anywidget.AnyWidget, have: str = "") -> None:
+    """Send the viewer ahead of the first graph; an empty message when Netron cannot be used, which is said when there is a graph."""
+    try:
+        made = bundle()
+    except NetronChangedError:
+        widget.send({"type": "no viewer"})
+        return
+    widget.send({"type": "viewer", "key": made.key}, buffers=[b"" if have == made.key else made.data])

@@ -167,6 +167,7 @@ class Panel(anywidget.AnyWidget):
             self._show(self._driver.diagnosis)
         if isinstance(event, Started):
             self._say(f"searching {event.modules} modules", running=True)
+            self._graph.send()
         elif isinstance(event, TrialStarted):
             what = module_name(event.trial.module, self._diagnosis.model_class)
             self._say(f"trying {what}: {event.why}", running=True)

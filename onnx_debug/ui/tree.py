@@ -69,7 +69,7 @@ def states(d: Diagnosis, replaced: Collection[str] = ()) -> dict[str, State]:
     found: dict[str, State] = {}
     for step in d.trials:
         found.update(_answered(step, known, d))
-    if (d.ok and d.trials) or d.sufficient:
+    if (d.ok and d.trials) or (d.sufficient and culprits):
         found.update(dict.fromkeys(_outside(known, culprits), State.PASSES))
     found.update({fqn: State.CONTAINS for name in culprits for fqn in _ancestors(name, known)})
     found.update(dict.fromkeys(replaced, State.STUBBED))

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.ui.jupyter import Notebook, Server, serve
+from tests.ui.measure import selection
 
 pytestmark = pytest.mark.browser
 
@@ -82,18 +83,13 @@ def ran(notebook: Notebook) -> Notebook:
 
 def test_the_first_culprit_and_its_graph_show_while_the_search_runs(notebook: Notebook, screenshots: Path) -> None:
     notebook.start(1)
-    page = notebook.page
-    notebook.panel().get_by_text("trying", exact=False).wait_for()
-    page.screenshot(path=screenshots / "lab_running.png")
-    notebook.panel().locator("mark.od-line").wait_for()
-    assert notebook.panel().get_by_role("button", name="Stop").is_enabled()
-    notebook.panel().locator("iframe.od-netron[data-status=ok]").wait_for(state="attached")
-    shown_at = page.evaluate("Date.now() / 1000")
-    page.evaluate("() => window.running")
-    notebook.write(3, "session.known_at")
-    known_at = float(notebook.value(3))
-    (screenshots / "first_graph.txt").write_text(f"{shown_at - known_at:.2f} s from the first culprit to a graph of 1,000 nodes\n")
-    assert shown_at - known_at < 10  # on a quiet machine it is below 2: the file has the figure
+    panel = notebook.panel()
+    panel.get_by_text("trying", exact=False).wait_for()
+    notebook.page.screenshot(path=screenshots / "lab_running.png")
+    panel.locator("mark.od-line").wait_for()
+    assert panel.get_by_role("button", name="Stop").is_enabled()
+    panel.locator("iframe.od-netron[data-status=ok]").wait_for(state="attached")
+    notebook.page.evaluate("() => window.running")
 
 
 def test_a_tree_click_highlights_the_nodes(ran: Notebook) -> None:
@@ -116,32 +112,9 @@ def test_a_node_click_selects_the_module(ran: Notebook, screenshots: Path) -> No
 
 
 def test_selection_is_quick(ran: Notebook) -> None:
-    """From the key press in the tree to the node's border, measured inside the frame."""
     panel = ran.panel()
     panel.get_by_role("tab", name="Graph").click()
-    frame = next(frame for frame in ran.page.frames if frame.parent_frame and frame.query_selector("g.graph-node"))
-    times = []
-    for fqn, node in (("blocks.0.norm", "n60"), ("blocks.1.mlp", "n270")):
-        waiting = frame.evaluate_handle(
-            """(id) => ({ done: new Promise((resolve) => {
-                const node = document.getElementById(id);
-                new MutationObserver((_, me) => { me.disconnect(); resolve(performance.timeOrigin + performance.now()); })
-                    .observe(node, { attributes: true, attributeFilter: ['class'] });
-            }) })""",
-            f"node-name-{node}",
-        )
-        clicked = ran.page.evaluate(
-            """(fqn) => {
-                const tree = document.querySelector('.od-panel [role=tree]');
-                tree.scrollTop = 0;
-                tree.dispatchEvent(new Event('scroll')); // rows out of sight are not drawn
-                const at = performance.timeOrigin + performance.now();
-                document.querySelector(`.od-panel [data-fqn="${fqn}"]`).click();
-                return at;
-            }""",
-            fqn,
-        )
-        times.append(waiting.evaluate("(handle) => handle.done") - clicked)
+    times = [selection(ran, "blocks.0.norm", "n60"), selection(ran, "blocks.1.mlp", "n270")]
     panel.get_by_role("tab", name="Layer").click()
     assert min(times) < 150
 

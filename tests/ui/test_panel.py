@@ -198,6 +198,12 @@ def test_while_a_trial_runs_no_module_is_described(monkeypatch: pytest.MonkeyPat
         assert receive(shown, monkeypatch, type="module", fqn="head") == []
 
 
+def test_before_the_first_graph_the_viewer_is_sent_alone(shown: Panel, monkeypatch: pytest.MonkeyPatch) -> None:
+    [(first, buffers)] = receive(shown, monkeypatch, type="hello", have="")
+    [(_, again)] = receive(shown, monkeypatch, type="hello", have=first["key"])
+    assert (first["type"], len(buffers[0]) > 100_000, again) == ("viewer", True, [b""])
+
+
 def test_the_log_goes_by_message(shown: Panel, monkeypatch: pytest.MonkeyPatch) -> None:
     shown.run()
     [(answer, _)] = receive(shown, monkeypatch, type="log")

@@ -1,24 +1,32 @@
 // Netron in a sandboxed frame. `graph(host, handlers)` gives {open, update, command, dispose}.
 // The frame has no access to this page: it is fed by messages, and what it says is checked like any stranger's word.
 
-const SHELL = `<!DOCTYPE html><html><head><meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="default-src 'none';
+/** The frame's page: it loads the viewer as soon as it is given, and boots it with the first graph. */
+const shell = (dark) => `<!DOCTYPE html><html style="color-scheme: ${dark ? 'dark' : 'light'}"><head><meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none';
 script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:; worker-src blob:; font-src data:"></head>
 <body class="welcome spinner"><script>
+const unpack = (bytes) => new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream('gzip')));
+let loaded = null;
+async function load(bundle) {
+    const content = await (await unpack(bundle)).json();
+    for (const text of [content.runtime, ...Object.values(content.modules), content.boot]) {
+        const script = document.createElement('script');
+        script.textContent = text;
+        document.head.appendChild(script);
+    }
+    return content;
+}
 addEventListener('message', async function first(event) {
-    if (event.source !== parent || !event.data || event.data.od !== 'boot') return;
-    removeEventListener('message', first);
     const message = event.data;
-    const unpack = (bytes) => new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream('gzip')));
+    if (event.source !== parent || !message || (message.od !== 'viewer' && message.od !== 'boot')) return;
     try {
-        const content = await (await unpack(message.bundle)).json();
+        loaded = loaded || load(message.bundle);
+        if (message.od === 'viewer') return;
+        removeEventListener('message', first);
         message.model = new Uint8Array(await (await unpack(message.model)).arrayBuffer());
         message.docs = await (await unpack(message.docs)).text();
-        for (const text of [content.runtime, ...Object.values(content.modules), content.boot]) {
-            const script = document.createElement('script');
-            script.textContent = text;
-            document.head.appendChild(script);
-        }
-        await __boot(content, message);
+        await __boot(await loaded, message);
     } catch (error) {
         parent.postMessage({ od: 'error', message: String(error && error.message || error) }, '*');
     }
@@ -32,6 +40,8 @@ parent.postMessage({ od: 'shell' }, '*');
  */
 export function graph(host, handlers = {}) {
     let payload = null; // what the frame shows: {bundle, model, docs, name}
+    let spare = null; // the viewer for a frame that has nothing to show yet
+    let waiting = false; // that frame is there, and waits for its first graph
     let ready = false;
     const state = { selected: [], marks: {}, dark: false, options: {} };
     const frame = document.createElement('iframe');
@@ -51,9 +61,8 @@ export function graph(host, handlers = {}) {
         // Also said when the notebook moved the output and the browser loaded the frame anew.
         shell() {
             ready = false;
-            if (payload) {
-                send({ od: 'boot', ...payload, state });
-            }
+            waiting = !payload;
+            send(payload ? { od: 'boot', ...payload, state } : { od: 'viewer', bundle: spare });
         },
         ready() {
             ready = true;
@@ -77,15 +86,33 @@ export function graph(host, handlers = {}) {
     };
     window.addEventListener('message', listen);
 
+    function renew() {
+        frame.srcdoc = shell(state.dark);
+        if (frame.parentNode !== host) {
+            host.appendChild(frame);
+        }
+    }
+
     return {
         frame,
+        /** Load the viewer before there is a graph, so that the first one need not wait for it. */
+        prepare(bundle) {
+            if (!payload && !spare) {
+                spare = bundle;
+                frame.style.visibility = 'hidden';
+                renew();
+            }
+        },
         open(next) {
             payload = next;
             ready = false;
             report('loading');
-            frame.srcdoc = SHELL;
-            if (frame.parentNode !== host) {
-                host.appendChild(frame);
+            frame.style.visibility = '';
+            if (waiting && frame.parentNode === host) {
+                waiting = false;
+                send({ od: 'boot', ...payload, state });
+            } else {
+                renew();
             }
         },
         update(change) {

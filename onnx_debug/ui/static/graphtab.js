@@ -176,9 +176,11 @@ export function graphTab(handlers) {
             facts = next;
             facts.heated = Object.keys(facts.heat || {}).length > 0;
             asked = facts.of;
-            list = null;
             clicked = null;
-            stage.replaceChildren();
+            if (list) {
+                list = null;
+                stage.replaceChildren();
+            }
             tools.hidden = false;
             if (facts.heated) {
                 drawLegend();
@@ -191,6 +193,7 @@ export function graphTab(handlers) {
                 describe();
             }
         },
+        prepare: netron.prepare,
         /** `quiet`: the choice came from the graph itself, which has done its part. */
         select(next, quiet = false) {
             fqn = next;

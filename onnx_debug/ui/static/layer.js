@@ -51,8 +51,8 @@ function proof(culprit) {
         h('span', { 'aria-hidden': true }, marks[fact.answer]), h('span', {}, ` ${fact.text}${fact.answer === 'open' ? ' (not shown)' : ''}`))));
 }
 
-function fold(title, text) {
-    return text ? h('details.od-error', {}, h('summary', {}, title), h('pre', { tabindex: 0 }, text)) : null;
+function fold(title, text, open = false) {
+    return text ? h('details.od-error', { open }, h('summary', {}, title), h('pre', { tabindex: 0 }, text)) : null;
 }
 
 function comparisons(rows) {
@@ -112,6 +112,6 @@ export function layer(fqn, data, tree, act) {
         culprit && proof(culprit),
         actions(fqn, data, act, row),
         culprit && fold('The error in full', culprit.error),
-        fqn === '' && !culprit ? [fold('The error in full', data.view.error), comparisons(data.view.comparisons)] : null,
+        fqn === '' && !culprit ? [fold('The error in full', data.view.error, true), comparisons(data.view.comparisons)] : null,
         !culprit && tried.length ? [h('h4', {}, 'Tried'), h('ul.od-tried', {}, tried.map((step) => h('li', {}, `${step.what}: ${step.said}`)))] : null);
 }

@@ -36,6 +36,7 @@ export function panel(host, { act = null, select: onSelect = () => {}, graph: sh
     let selected = null;
     let chosenByUser = false; // then nothing that is found moves the selection away
     let logAsked = false;
+    let unfolded = null; // the error in full, as the user wants it
 
     const mark = h('span.od-verdict-mark', { 'aria-hidden': true });
     const headline = h('span.od-headline');
@@ -88,6 +89,11 @@ export function panel(host, { act = null, select: onSelect = () => {}, graph: sh
         h('div.od-strip', {}, strip, status),
         h('div.od-body', {}, h('div.od-side-box', {}, treeFold, side), h('div.od-main', {}, pages.bar, pages.stack)));
     host.append(root);
+    layerPage.addEventListener('click', (event) => {
+        if (event.target.closest('summary')) {
+            unfolded = !event.target.closest('details').open;
+        }
+    });
     pages.reveal('fixes', false);
     pages.reveal('repro', false);
     pages.show('layer');
@@ -114,10 +120,11 @@ export function panel(host, { act = null, select: onSelect = () => {}, graph: sh
     }
 
     function drawLayer() {
-        const open = layerPage.querySelector('details')?.open;
         const focused = layerPage.contains(document.activeElement) ? document.activeElement.textContent : null;
         layerPage.replaceChildren(layer(selected ?? '', data, modules, act), ...about());
-        layerPage.querySelectorAll('details').forEach((details) => { details.open = Boolean(open); });
+        if (unfolded !== null) {
+            layerPage.querySelectorAll('details').forEach((details) => { details.open = unfolded; });
+        }
         if (focused !== null) {
             [...layerPage.querySelectorAll('button, summary')].find((element) => element.textContent === focused)?.focus({ preventScroll: true });
         }
@@ -237,6 +244,7 @@ export function panel(host, { act = null, select: onSelect = () => {}, graph: sh
             }
         },
         selected: () => selected,
+        prepareGraph: netron.prepare,
         openGraph(...packed) {
             drawn = true;
             fit();

@@ -36,22 +36,29 @@ function render({ model, el }) {
         }
     }, SILENCE);
     const heard = () => clearInterval(listening);
+    let drawn = null; // the graph on screen
 
     const listeners = {
         'change:selected': () => model.get('selected') !== shown.selected() && shown.choose(model.get('selected'), false),
         'msg:custom': (message, buffers) => {
             heard();
-            if (message.type === 'graph') {
+            if (message.type === 'graph' && message.facts.id !== drawn) {
                 const [packed, docs, viewer] = buffers;
                 if (viewer.byteLength) {
                     shelf.put(message.facts.key, viewer);
                 }
                 const bundle = shelf.get(message.facts.key);
                 if (bundle || message.facts.problem) {
+                    drawn = message.facts.id;
                     shown.openGraph(message.facts, packed, docs, bundle);
                 } else {
                     model.send({ type: 'hello', have: '' });
                 }
+            } else if (message.type === 'viewer') {
+                if (buffers[0].byteLength) {
+                    shelf.put(message.key, buffers[0]);
+                }
+                shown.prepareGraph(shelf.get(message.key));
             } else if (message.type === 'module') {
                 shown.setCalls(message.fqn, message.calls);
             } else if (message.type === 'log') {
