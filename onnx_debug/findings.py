@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 from onnx_debug.diagnosis import Proof
 from onnx_debug.outcome import Clue, ClueKind, Failure, Outcome, Stage, Trial
@@ -61,6 +62,22 @@ def alike(one: Failure | None, other: Failure | None) -> bool:
     # A size that was fixed shows as a refusal to run in the model and as a wrong shape in the module, or the other way round.
     late = {Stage.RUN, Stage.COMPARE}
     return {one.stage, other.stage} <= late and all(_first_kind(failure) is ClueKind.SPECIALIZATION for failure in (one, other))
+
+
+def with_number_clues(outcome: Outcome, found: Sequence[Clue]) -> Outcome:
+    """The outcome of a whole model that answers wrongly, with what a look at its numbers found: they name no module by themselves.
+
+    Modules that draw random numbers come first, for then nothing else needs to be wrong; what tracing froze gets the constant it became.
+    """
+    assert outcome.failure is not None
+    ops = {hint.fqn: hint.op for hint in outcome.hints if hint.kind is ClueKind.RANDOM}
+    random = [replace(clue, op=ops.get(clue.fqn)) for clue in found if clue.kind is ClueKind.RANDOM]
+    values = [clue for clue in found if clue.kind is not ClueKind.RANDOM]
+    baked = {clue.fqn: clue.reason for clue in values if clue.kind is ClueKind.BAKED}
+    known = [
+        replace(clue, reason=baked.get(clue.fqn, "")) if clue.kind is ClueKind.TRACER_WARNING else clue for clue in outcome.failure.clues
+    ]
+    return replace(outcome, failure=replace(outcome.failure, clues=(*random, *known, *values)))
 
 
 def _first_kind(failure: Failure) -> ClueKind | None:

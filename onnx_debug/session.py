@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
@@ -17,7 +16,7 @@ from onnx_debug.diagnosis import Culprit, Diagnosis, Fix, ModuleCall, Step
 from onnx_debug.errors import NoSpaceError, PausedError, SessionClosedError
 from onnx_debug.events import CulpritFound, Event, Started, TrialFinished, TrialStarted
 from onnx_debug.files import deliver, keep_while_used
-from onnx_debug.findings import Question
+from onnx_debug.findings import Question, with_number_clues
 from onnx_debug.lab import open_lab
 from onnx_debug.outcome import ClueKind, Mode, Outcome, Stage, Trial
 from onnx_debug.search import Search
@@ -234,7 +233,7 @@ class Session:
         findings = self._search.findings if self._search is not None else None
         whole = findings.whole if findings is not None else None
         if findings is not None and findings.request_at_fault:
-            self._explain_request()
+            self._explain_request(_unmet(whole))
         self._finished = True
         if whole is not None and whole.ok:
             try:
@@ -242,9 +241,9 @@ class Session:
             except OSError as error:
                 self._notes.append(f"The model exports, but it could not be written to {self._case.f}: {error.strerror or error}.")
 
-    def _explain_request(self) -> None:
+    def _explain_request(self, unmet: str) -> None:
         problems, call, outcome = self._lab.correct_options(self._timeout)
-        self._request = "; ".join(problems) or "what is asked of the export does not fit the model: with default options it exports"
+        self._request = "; ".join(problems) or unmet or "it does not fit the model: with default options it exports"
         if outcome is not None and outcome.ok and self._want_fixes:
             difference = max((row.max_abs_diff for row in outcome.comparisons), default=0.0)
             self._fixes = (
@@ -262,8 +261,8 @@ class Session:
         number = len(self._steps) + 1
         self.on_event(TrialStarted(number, trial, question.why))
         outcome = self._run(trial)
-        if outcome.failure is not None and outcome.failure.stage is Stage.COMPARE and not trial.module:
-            outcome = self._with_number_clues(outcome, trial)
+        if outcome.failure is not None and outcome.failure.stage is Stage.COMPARE and not trial.module and not trial.stubs:
+            outcome = with_number_clues(outcome, self._lab.explain_numbers(outcome, self._timeout))
         self._outcomes[trial] = outcome
         step = report.step_of(question, outcome)
         self._steps.append(step)
@@ -274,22 +273,6 @@ class Session:
         if trial.beyond:
             return self._lab.look_beyond(self._outcomes[Trial("")], self._timeout)
         return self._lab.run(trial, self._limit(trial), require_dynamic=self._dynamic_conflict())
-
-    def _with_number_clues(self, outcome: Outcome, trial: Trial) -> Outcome:
-        """Wrong numbers name no module by themselves: compare the intermediate values, once."""
-        assert outcome.failure is not None
-        if trial.stubs:
-            return outcome
-        found = self._lab.explain_numbers(outcome, self._timeout)
-        ops = {hint.fqn: hint.op for hint in outcome.hints if hint.kind is ClueKind.RANDOM}
-        random_first = tuple(replace(clue, op=ops.get(clue.fqn)) for clue in found if clue.kind is ClueKind.RANDOM)
-        values = tuple(clue for clue in found if clue.kind is not ClueKind.RANDOM)
-        baked = {clue.fqn: clue.reason for clue in values if clue.kind is ClueKind.BAKED}
-        known = tuple(
-            replace(clue, reason=baked.get(clue.fqn, "")) if clue.kind is ClueKind.TRACER_WARNING else clue
-            for clue in outcome.failure.clues
-        )
-        return replace(outcome, failure=replace(outcome.failure, clues=random_first + known + values))
 
     def _limit(self, trial: Trial) -> float:
         """Seconds for one trial: where the whole model hangs, its parts get less."""
@@ -388,6 +371,11 @@ def diagnose(  # noqa: PLR0913 - each is a keyword that users name
         **export_options,
     ) as session:
         return session.run()
+
+
+def _unmet(whole: Outcome | None) -> str:
+    """What the exported file lacks of what was asked for; empty when no file was written."""
+    return whole.failure.message if whole is not None and whole.failure is not None and whole.onnx_path is not None else ""
 
 
 def _note_of(whole: Outcome | None) -> tuple[str, ...]:

@@ -145,3 +145,10 @@ def test_what_tracing_froze_without_a_visible_difference_is_noted():
     found = onnx_debug.diagnose(Guarded(), (torch.randn(2, 3),), dynamo=False)
     assert found.ok
     assert any("x.mean() > 1e9" in note for note in found.notes)
+
+
+def test_an_opset_that_the_file_does_not_have_fails_the_request():
+    found = onnx_debug.diagnose(nn.Sequential(nn.LayerNorm(3), nn.GELU()), (torch.randn(2, 3),), opset_version=13)
+    assert found.failure.stage is Stage.OPTIONS
+    assert found.culprits == ()
+    assert "opset_version: 13 was asked for, but the file has opset" in found.request

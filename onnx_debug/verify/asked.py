@@ -51,7 +51,7 @@ def _dimensions(case: Case, inputs: Mapping[str, onnx.ValueInfoProto], leaves: S
             yield Asked(dim.entry, asked, "no input of the graph: nothing uses it")
             continue
         size = _size(value, dim.axis)
-        problem = f"came out fixed at {size}" if dim.required and isinstance(size, int) else ""
+        problem = f"it came out fixed at {size}" if dim.required and isinstance(size, int) else ""
         clue = _fixed_by(dim, hints) if isinstance(size, int) else None
         yield Asked(dim.entry, asked, str(size), problem, clue)
 
@@ -76,7 +76,7 @@ def _output_axes(case: Case, outputs: Mapping[str, onnx.ValueInfoProto]) -> Iter
     for name, named in axes.items() if isinstance(axes, Mapping) else ():
         for axis in named or () if name in outputs else ():
             size = _size(outputs[name], axis)
-            problem = f"came out fixed at {size}" if isinstance(size, int) else ""
+            problem = f"it came out fixed at {size}" if isinstance(size, int) else ""
             yield Asked(f"dynamic_axes[{name!r}][{axis!r}]", "dynamic", str(size), problem)
 
 

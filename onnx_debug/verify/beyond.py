@@ -84,7 +84,7 @@ def joined(outcome: Outcome, found: Beyond) -> Outcome:
     wrong = [row for row in found.asked if row.problem]
     if outcome.failure is not None or not wrong:
         return whole
-    message = "; ".join(f"{row.subject} was asked to be {row.asked}, but {row.problem}" for row in wrong)
+    message = "; ".join(f"{row.subject}: {row.asked} was asked for, but {row.problem}" for row in wrong)
     clues = tuple(row.clue for row in wrong if row.clue is not None)
     return replace(whole, failure=Failure(Stage.OPTIONS, Mode.ERROR, signature(Stage.OPTIONS, Mode.ERROR), "", message, clues=clues))
 
