@@ -69,7 +69,7 @@ class Panel(anywidget.AnyWidget):
         self.layout.width = "100%"
         self._driver = None if isinstance(source, Diagnosis) else source
         self._cell_name = cell_name
-        self._working = threading.Lock()
+        self._working, self._blocking = threading.Lock(), False
         self._problem: Exception | None = None
         self._graph = GraphFeed(self)
         self.live = self._driver is not None
@@ -97,7 +97,7 @@ class Panel(anywidget.AnyWidget):
         Ctrl-C and the Stop button pause it: a kernel that is busy with this cell hears the button as Ctrl-C. The trial under way ends with
         it, and the next step tries it again. What goes wrong is shown, and raised here as well.
         """
-        self._problem = None
+        self._problem, self._blocking = None, threading.current_thread() is threading.main_thread()
         done = threading.Event()
         threading.Thread(target=self._work, args=(lambda driver: driver.run(), done), daemon=True).start()
         try:
@@ -106,6 +106,8 @@ class Panel(anywidget.AnyWidget):
             while not done.is_set():
                 self.stop()
                 done.wait(0.5)
+        finally:
+            self._blocking = False
         if self._problem is not None:
             raise self._problem
         return self._diagnosis
@@ -180,6 +182,7 @@ class Panel(anywidget.AnyWidget):
         self.progress = {
             "running": busy,
             "stopping": stopping,
+            "blocking": self._blocking,
             "text": text,
             "error": error,
             "since": since,

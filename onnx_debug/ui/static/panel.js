@@ -14,7 +14,8 @@ import { tree } from './tree.js';
  * @property {object[]} sources   what the classes compute: place, file, lines; rows name them by number
  * @property {object} view        verdict, headline, stages, culprits, fixes …, see view.py
  * @property {object[]} steps     history of trials
- * @property {{running: boolean, stopping: boolean, text: string, error: string, since: number, seconds: number, finished: boolean}} progress
+ * @property {{running: boolean, stopping: boolean, blocking: boolean, text: string, error: string, since: number, seconds: number,
+ *     finished: boolean}} progress  blocking: the cell that runs is this panel's, so the kernel hears an interrupt only
  * @property {string[]} replaced  modules that the user replaced by placeholders
  * @property {boolean} live       a session is behind: trials can be asked for
  */

@@ -3,21 +3,16 @@ import { bytes, shelf } from './graph.js';
 import { panel } from './panel.js';
 
 const TRAITS = ['rows', 'states', 'sources', 'view', 'steps', 'progress', 'replaced', 'live'];
-const PATIENCE = 1500; // milliseconds until a kernel that does not hear "stop" is interrupted
 const SILENCE = 4000; // milliseconds after which a kernel that is not busy and does not answer is taken for gone
 
 function render({ model, el }) {
     el.style.width = '100%';
     const shown = panel(el, {
         act(type, content = {}) {
-            model.send({ type, ...content });
-            if (type === 'stop') {
-                setTimeout(() => {
-                    const { running, stopping } = model.get('progress');
-                    if (running && !stopping) {
-                        interrupt(model);
-                    }
-                }, PATIENCE);
+            if (type === 'stop' && model.get('progress').blocking) {
+                interrupt(model);
+            } else {
+                model.send({ type, ...content });
             }
         },
         select(fqn) {
@@ -93,7 +88,7 @@ function isBusy(model) {
     return Boolean(kernel) && kernel.status === 'busy';
 }
 
-/** A kernel that is busy and has no second thread for messages is reached by an interrupt only. */
+/** A kernel that is busy with the panel's own cell is reached by an interrupt only. */
 function interrupt(model) {
     const kernel = model.widget_manager && model.widget_manager.kernel;
     if (kernel && kernel.interrupt) {
