@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import ast
 import inspect
 import linecache
 import re
-import textwrap
 import traceback
 import types
 from collections.abc import Iterable, Iterator
@@ -17,7 +15,7 @@ import onnx
 import torch
 from torch import fx, nn
 
-from onnx_debug import graphs, torch_internals
+from onnx_debug import graphs, syntax, torch_internals
 from onnx_debug.outcome import Clue, ClueKind, Source
 from onnx_debug.recording import ModuleNames
 
@@ -149,19 +147,7 @@ def unknown_output(model: nn.Module, output: Any) -> Clue | None:
     if not strange:
         return None
     reason = f"returns an object of class {strange[0]}, which torch.export cannot take apart"
-    return Clue("", ClueKind.FRAME, _only_return(model), reason=reason)
-
-
-def _only_return(module: nn.Module) -> Source | None:
-    """The line of the forward's return, where it has only one."""
-    forward = inspect.unwrap(type(module).forward)
-    try:
-        lines, start = inspect.getsourcelines(forward)
-        tree = ast.parse(textwrap.dedent("".join(lines)))
-    except (OSError, TypeError, SyntaxError):
-        return None
-    returns = [node for node in ast.walk(tree) if isinstance(node, ast.Return)]
-    return source_at(forward.__code__.co_filename, start + returns[0].lineno - 1, "forward") if len(returns) == 1 else None
+    return Clue("", ClueKind.FRAME, syntax.only_return(inspect.unwrap(type(model).forward)), reason=reason)
 
 
 def untranslatable(program: Any, known: Any, locator: Locator) -> list[Clue]:

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from onnx_debug import clues, memory
+from onnx_debug import clues, memory, syntax
 from onnx_debug.line import TICK, GivenUpError, Line
-from onnx_debug.outcome import Clue, ClueKind, Failure, Mode, Stage, signature
+from onnx_debug.outcome import Clue, ClueKind, Failure, Mode, Source, Stage, signature
 from onnx_debug.processes import Child, descendants
 from onnx_debug.shared import Setting
 
@@ -160,6 +160,12 @@ def failure_of(death: Death, watch: Watch, locator: clues.Locator) -> Failure:
     return failure_at(stage or Stage.CAPTURE, death, suspects, locator, watch.lines())
 
 
+def _running(death: Death, fqn: str, line: Source | None) -> Clue:
+    """Of a module that does not end, the loop is to blame, not the line in it at which the time was over."""
+    loop = syntax.enclosing_loop(line) if death.mode is Mode.TIMEOUT and line is not None else None
+    return Clue(fqn, ClueKind.RUNNING, loop or line, below=(line,) if loop and line else ())
+
+
 def failure_at(stage: Stage, death: Death, suspects: list[str], locator: clues.Locator, lines: Sequence[tuple[str, int]] = ()) -> Failure:
     """The failure of a process that died in a stage.
 
@@ -167,7 +173,7 @@ def failure_at(stage: Stage, death: Death, suspects: list[str], locator: clues.L
         suspects: the modules that were running, innermost first.
         lines: (file, line) of its Python stack, outermost first.
     """
-    found = tuple(Clue(fqn, ClueKind.RUNNING, locator.own_line(fqn, lines)) for fqn in suspects[:1] if fqn in locator.names.modules)
+    found = tuple(_running(death, fqn, locator.own_line(fqn, lines)) for fqn in suspects[:1] if fqn in locator.names.modules)
     details = f"{death.words} at {stage}\n" + "\n".join(f'  File "{file}", line {line}' for file, line in lines)
     return Failure(stage, death.mode, signature(stage, death.mode), "", death.words, clues=found, details=details)
 
