@@ -52,9 +52,9 @@ def about(culprit: Culprit, model_class: str) -> str:
     """What a culprit's own graph is, in words."""
     name = module_name(culprit.fqn, model_class)
     if culprit.failure.stage is Stage.CAPTURE:
-        return f"what was captured of {name} before the failing line; the marked operator is the last"
+        return f"what was captured of {name} before the failing line; the last is marked"
     if culprit.failure.stage in (Stage.TRANSLATE, Stage.OPTIMIZE):
-        return f"what was captured of {name} up to the failing operator, which is marked"
+        return f"what was captured of {name} up to the failing operator, marked"
     return f"{name}, exported alone"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import linecache
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -130,6 +131,16 @@ def test_an_innocent_module_shows_what_it_computes(open_page: Callable[..., Any]
     tree_item(opened, "blocks.0.mlp").click()
     assert "def forward(x: float) -> float:" in opened.locator(".od-source pre").inner_text()
     assert opened.locator("mark.od-line").count() == 0
+
+
+def test_the_guilty_line_of_a_long_class_is_in_sight(open_page: Callable[..., Any]) -> None:
+    session = FakeSession.__init__.__code__
+    line = linecache.getline(session.co_filename, session.co_firstlineno + 25)
+    one = culprit("blocks.1.extra", source=Source(session.co_filename, session.co_firstlineno + 25, line.strip()))
+    opened = open_page(saved(replace(found(), culprits=(one,))))
+    box, guilty = opened.locator(".od-source pre").bounding_box(), opened.locator("mark.od-line").bounding_box()
+    assert box["y"] < guilty["y"] < box["y"] + box["height"]
+    assert opened.locator(".od-source pre").evaluate("pre => pre.scrollTop") > 0
 
 
 def test_calls_that_differ_are_listed(open_page: Callable[..., Any]) -> None:

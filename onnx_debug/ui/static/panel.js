@@ -37,6 +37,7 @@ export function panel(host, { act = null, select: onSelect = () => {}, graph: sh
     let selected = null;
     let chosenByUser = false; // then nothing that is found moves the selection away
     let logAsked = false;
+    let drawnFor = null; // the module in the Layer tab
     let unfolded = null; // the error in full, as the user wants it
 
     const mark = h('span.od-verdict-mark', { 'aria-hidden': true });
@@ -121,14 +122,28 @@ export function panel(host, { act = null, select: onSelect = () => {}, graph: sh
     }
 
     function drawLayer() {
+        const scrolled = layerPage.querySelector('.od-source pre')?.scrollTop;
         const focused = layerPage.contains(document.activeElement) ? document.activeElement.textContent : null;
         layerPage.replaceChildren(layer(selected ?? '', data, modules, act), ...about());
+        scrollSource(scrolled);
         if (unfolded !== null) {
             layerPage.querySelectorAll('details').forEach((details) => { details.open = unfolded; });
         }
         if (focused !== null) {
             [...layerPage.querySelectorAll('button, summary')].find((element) => element.textContent === focused)?.focus({ preventScroll: true });
         }
+    }
+
+    /** The guilty line in the middle; once the user has scrolled, where it was. */
+    function scrollSource(before) {
+        const box = layerPage.querySelector('.od-source pre');
+        const guilty = layerPage.querySelector('mark.od-line');
+        if (box && drawnFor === selected && before !== undefined) {
+            box.scrollTop = before;
+        } else if (guilty) {
+            box.scrollTop += guilty.getBoundingClientRect().top - box.getBoundingClientRect().top - box.clientHeight / 2;
+        }
+        drawnFor = selected;
     }
 
     function about() {
