@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 import linecache
 import re
 import traceback
 import types
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -22,6 +23,7 @@ from onnx_debug.recording import ModuleNames
 Frame = tuple[types.FrameType, int]
 
 _TORCH = re.compile(r"[/\\](torch|onnxscript|onnx_ir|onnx_debug|functorch)[/\\]")
+_TRIAL = re.compile(r"[/\\]onnx_debug[/\\]trial\.py$")
 _CALL_PLUMBING = {"_call_impl", "_wrapped_call_impl", "__call__", "_slow_forward", "inner"}
 
 
@@ -55,10 +57,25 @@ class Locator:
         found = [(file, line) for file, line in lines if any(code.co_filename == file and line in _line_range(code) for code in codes)]
         return source_at(*found[-1]) if found else None
 
+    def way_to(self, fqn: str, lines: Sequence[tuple[str, int]]) -> tuple[Source, ...]:
+        """The module's own line among `lines` (outermost first), and what leads to it if it is torch's: the user's line that calls it."""
+        own = self.own_line(fqn, lines)
+        return () if own is None else _way(own, [source_at(*line) for line in lines[: lines.index((own.file, own.line))]])
+
+
+def _way(own: Source, outer: Iterable[Source]) -> tuple[Source, ...]:
+    """Nobody can change torch's own modules: the user's line that calls one comes first."""
+    user = [line for line in outer if not _TORCH.search(line.file)] if _TORCH.search(own.file) else []
+    return (*user[-1:], own)
+
 
 def source_at(file: str, line: int, function: str = "") -> Source:
     """A line of code, also of a notebook cell."""
     return Source(file, line, linecache.getline(file, line).strip(), function)
+
+
+def _source_of(frame: types.FrameType, line: int) -> Source:
+    return source_at(frame.f_code.co_filename, line, frame.f_code.co_name)
 
 
 def exception_chain(error: BaseException) -> list[BaseException]:
@@ -78,13 +95,14 @@ def from_frames(frames: list[Frame], locator: Locator) -> Clue | None:
         fqn = _module_of(frame, locator)
         if fqn is None:
             continue
-        below = [(inner.f_code.co_filename, number, inner.f_code.co_name) for inner, number in frames[position + 1 :]]
-        user = [source_at(*place) for place in below if not _TORCH.search(place[0])]
+        below = [_source_of(*inner) for inner in frames[position + 1 :]]
+        user = [line for line in below if not _TORCH.search(line.file)]
         if frame.f_code.co_name in _CALL_PLUMBING:
             # No forward of this module runs: what it called is a hook, the deepest user line below is to blame.
             source = user[-1] if user else None
             return Clue(fqn, ClueKind.FRAME, source)
-        return Clue(fqn, ClueKind.FRAME, source_at(frame.f_code.co_filename, line, frame.f_code.co_name), below=tuple(user))
+        source, *deeper = _way(_source_of(frame, line), [_source_of(*outer) for outer in frames[:position]])
+        return Clue(fqn, ClueKind.FRAME, source, below=(*deeper, *user))
     return None
 
 
@@ -119,11 +137,11 @@ def from_fx_node(node: fx.Node, locator: Locator, kind: ClueKind = ClueKind.NODE
     for path, _ in reversed(list(stack.values())):
         fqn = locator.fqn(path)
         if fqn is not None:
-            lines = [source_at(*line) for line in parse_stack_trace(node.meta.get("stack_trace") or "")]
-            user = [line for line in lines if not _TORCH.search(line.file)]
-            own = locator.own_line(fqn, [(line.file, line.line) for line in lines])
-            below = user[user.index(own) + 1 :] if own in user else []
-            return Clue(fqn, kind, own or (user[-1] if user else None), operator_name(node.target), below=tuple(below))
+            lines = parse_stack_trace(node.meta.get("stack_trace") or "")
+            user = [source_at(*line) for line in lines if not _TORCH.search(line[0])]
+            way = locator.way_to(fqn, lines) or tuple(user[-1:])
+            below = user[user.index(way[-1]) + 1 :] if way and way[-1] in user else []
+            return Clue(fqn, kind, way[0] if way else None, operator_name(node.target), below=(*way[1:], *below))
     return None
 
 
@@ -192,9 +210,12 @@ def from_torchscript_node(node: Any, locator: Locator) -> Clue | None:
     fqn = locator.fqn(path)
     if fqn is None:
         return None
-    lines = [(file, int(line)) for file, line in re.findall(r"^(.+?)\((\d+)\):", node.sourceRange(), re.MULTILINE)]
-    own = locator.own_line(fqn, reversed(lines))
-    return Clue(fqn, ClueKind.NODE, own or (source_at(*lines[0]) if lines else None), op=node.kind())
+    stack = [(file, int(line)) for file, line in re.findall(r"^(.+?)\((\d+)\):", node.sourceRange(), re.MULTILINE)]
+    lines = list(
+        itertools.takewhile(lambda line: not _TRIAL.search(line[0]), stack)
+    )  # outside of the trial the stack is that of our caller
+    way = locator.way_to(fqn, lines[::-1]) or tuple(source_at(*line) for line in lines[:1])
+    return Clue(fqn, ClueKind.NODE, way[0] if way else None, op=node.kind(), below=way[1:])
 
 
 def _from_defined_at(error: BaseException, locator: Locator) -> list[Clue]:
@@ -238,7 +259,8 @@ def from_onnx_nodes(nodes: Iterable[onnx.NodeProto], locator: Locator) -> list[C
         fqn = None if path is None else locator.fqn(path)
         if fqn is not None:
             stack = next((entry.value for entry in node.metadata_props if entry.key == "pkg.torch.onnx.stack_trace"), "")
-            found.setdefault(fqn, Clue(fqn, ClueKind.RUNTIME_NODE, locator.own_line(fqn, parse_stack_trace(stack)), op=node.op_type))
+            way = locator.way_to(fqn, parse_stack_trace(stack))
+            found.setdefault(fqn, Clue(fqn, ClueKind.RUNTIME_NODE, way[0] if way else None, op=node.op_type, below=way[1:]))
     return list(found.values())
 
 

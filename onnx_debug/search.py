@@ -214,7 +214,7 @@ class Search:
         """The module fails alone: is it its own code, or a child's?"""
         own = next((found for found in failure.clues if self._known(found.fqn) == fqn), None)
         if own is not None:  # seen again alone; what only the whole model told stays
-            clue = replace(own, reason=own.reason or (clue.reason if self._known(clue.fqn) == fqn else ""))
+            clue = _with_what_led_there(own, clue) if self._known(clue.fqn) == fqn else own
         children = () if self._known_of_class(fqn, failure) else self._children(fqn)
         at_fault = Finding(fqn, own_code=True, proof=Proof(ProofKind.ALONE, own_code_trial=True), failure=failure, call=call, clue=clue)
         if not children:
@@ -410,6 +410,12 @@ class Search:
 
     def _children(self, fqn: str) -> tuple[str, ...]:
         return tuple(child for child in self._tree.children(fqn) if child not in self._tree.ancestors(fqn))
+
+
+def _with_what_led_there(own: Clue, whole: Clue) -> Clue:
+    """The clue of a module alone, with what only the whole model tells: why it is suspected, and the line that calls it."""
+    found = replace(own, source=whole.source, below=whole.below) if own.source in whole.below else own
+    return replace(found, reason=own.reason or whole.reason)
 
 
 def _goes_further(failure: Failure | None, than: Failure) -> bool:

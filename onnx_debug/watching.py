@@ -160,10 +160,11 @@ def failure_of(death: Death, watch: Watch, locator: clues.Locator) -> Failure:
     return failure_at(stage or Stage.CAPTURE, death, suspects, locator, watch.lines())
 
 
-def _running(death: Death, fqn: str, line: Source | None) -> Clue:
+def _running(death: Death, fqn: str, way: tuple[Source, ...]) -> Clue:
     """Of a module that does not end, the loop is to blame, not the line in it at which the time was over."""
-    loop = syntax.enclosing_loop(line) if death.mode is Mode.TIMEOUT and line is not None else None
-    return Clue(fqn, ClueKind.RUNNING, loop or line, below=(line,) if loop and line else ())
+    loop = syntax.enclosing_loop(way[0]) if death.mode is Mode.TIMEOUT and way else None
+    lines = (loop, *way) if loop is not None else way
+    return Clue(fqn, ClueKind.RUNNING, lines[0] if lines else None, below=lines[1:])
 
 
 def failure_at(stage: Stage, death: Death, suspects: list[str], locator: clues.Locator, lines: Sequence[tuple[str, int]] = ()) -> Failure:
@@ -173,7 +174,7 @@ def failure_at(stage: Stage, death: Death, suspects: list[str], locator: clues.L
         suspects: the modules that were running, innermost first.
         lines: (file, line) of its Python stack, outermost first.
     """
-    found = tuple(_running(death, fqn, locator.own_line(fqn, lines)) for fqn in suspects[:1] if fqn in locator.names.modules)
+    found = tuple(_running(death, fqn, locator.way_to(fqn, lines)) for fqn in suspects[:1] if fqn in locator.names.modules)
     details = f"{death.words} at {stage}\n" + "\n".join(f'  File "{file}", line {line}' for file, line in lines)
     return Failure(stage, death.mode, signature(stage, death.mode), "", death.words, clues=found, details=details)
 

@@ -88,6 +88,17 @@ class OwnCodeOfParent(nn.Module):
         return self.second(torch.cummax(self.first(x), dim=-1).values)
 
 
+class CallsTorchsOwn(nn.Module):
+    """The guilty line stands in torch; the user can change the one that calls it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.pool = nn.Linear(8, 8), nn.FractionalMaxPool2d(2, output_size=2)
+
+    def forward(self, x):
+        return self.pool(self.body(x))
+
+
 class RootOwnCode(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -406,6 +417,7 @@ CASES = [
     ZooCase("operator", lambda: Stack({0: UntranslatedOperator()}), Stage.TRANSLATE, {"blocks.0.extra": True}, "torch.linalg.qr(x[0])"),
     ZooCase("dead_view", lambda: Stack({2: DeadViewInTry()}), Stage.TRANSLATE, {"blocks.2.extra": True}, "x.view(-1, 7)"),
     ZooCase("own_code", lambda: Stack({1: OwnCodeOfParent()}), Stage.TRANSLATE, {"blocks.1.extra": True}, "torch.cummax"),
+    ZooCase("torch_s_own", CallsTorchsOwn, Stage.TRANSLATE, {"pool": True}, "return self.pool(self.body(x))", shape=(2, 5, 8)),
     ZooCase("root", RootOwnCode, Stage.TRANSLATE, {"": True}, "torch.linalg.qr"),
     ZooCase("shared", SharedTwice, Stage.TRANSLATE, {"left": True}, "torch.linalg.qr"),
     ZooCase("second_shape", CalledWithTwoShapes, Stage.TRANSLATE, {"part": True}, "torch.linalg.qr"),
@@ -437,7 +449,15 @@ CASES = [
     ZooCase("noise", lambda: nn.Sequential(nn.Linear(8, 8), DrawsNoise()), Stage.COMPARE, {"1": True}, "torch.randn_like"),
     ZooCase("baked_random", lambda: nn.Sequential(nn.Linear(8, 8), BakedRandom()), Stage.COMPARE, {"1": True}),
     ZooCase("killed", lambda: Stack({1: KilledInCapture()}), Stage.CAPTURE, {"blocks.1.extra": True}, mode=Mode.CRASH),
-    ZooCase("hangs", lambda: Stack({1: HangsInCapture()}), Stage.CAPTURE, {"blocks.1.extra": True}, mode=Mode.TIMEOUT, timeout=8.0),
+    ZooCase(
+        "hangs",
+        lambda: Stack({1: HangsInCapture()}),
+        Stage.CAPTURE,
+        {"blocks.1.extra": True},
+        "while torch.",
+        mode=Mode.TIMEOUT,
+        timeout=8.0,
+    ),
     ZooCase("scripted", ScriptedInside, Stage.CAPTURE, {"scripted": True, "bad": True}),
     ZooCase("numpy", lambda: Stack({1: ThroughNumpy()}), Stage.TRANSLATE, {"blocks.1.extra": True}, "np.argsort"),
     ZooCase("parametrization", OrthogonalWeight, Stage.TRANSLATE, {"turn.parametrizations.weight.0": True}),
@@ -459,5 +479,6 @@ CASES = [
         check_shapes=((2, 5, 8),),
         check_scale=1000.0,
     ),
+    ZooCase("legacy_torch_s_own", CallsTorchsOwn, Stage.TRANSLATE, {"pool": True}, "return self.pool(self.body(x))", options=_LEGACY),
     ZooCase("legacy_plain", Stack, None, options=_LEGACY),
 ]
