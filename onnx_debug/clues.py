@@ -111,7 +111,11 @@ def from_exception(error: BaseException, locator: Locator) -> list[Clue]:
     found: list[Clue] = []
     for link in exception_chain(error):
         frames = list(traceback.walk_tb(link.__traceback__))
-        for clue in (_from_fx_frames(frames, locator), _from_torchscript_frames(frames, locator), from_frames(frames, locator)):
+        node = _fx_node_of(frames)
+        named = from_fx_node(node, locator) if node is not None else None
+        if named is not None and node is not None and torch_internals.is_untranslated(link):
+            named = replace(named, reason=_complex_reason(node))
+        for clue in (named, _from_torchscript_frames(frames, locator), from_frames(frames, locator)):
             if clue is not None and clue not in found:
                 found.append(clue)
     nodes = [clue for clue in found if clue.kind is ClueKind.NODE]
@@ -123,12 +127,20 @@ def _module_of(frame: types.FrameType, locator: Locator) -> str | None:
     return None if held is None else locator.names.fqn(held)
 
 
-def _from_fx_frames(frames: list[Frame], locator: Locator) -> Clue | None:
+def _fx_node_of(frames: list[Frame]) -> fx.Node | None:
     for frame, _ in reversed(frames):
         for held in frame.f_locals.values():
             if isinstance(held, fx.Node) and held.meta.get("nn_module_stack"):
-                return from_fx_node(held, locator)
+                return held
     return None
+
+
+def _complex_reason(node: fx.Node) -> str:
+    """Many operators have a translation for real numbers only; that they have none at all would be wrong to say."""
+    values = [used.meta.get("val") for used in node.all_input_nodes]
+    kinds = sorted({str(value.dtype).removeprefix("torch.") for value in values if isinstance(value, torch.Tensor) and value.is_complex()})
+    op = operator_name(node.target)
+    return f"{op.removesuffix('.default')} has no ONNX translation for {kinds[0]}" if kinds and op else ""
 
 
 def from_fx_node(node: fx.Node, locator: Locator, kind: ClueKind = ClueKind.NODE) -> Clue | None:

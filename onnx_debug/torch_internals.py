@@ -141,6 +141,15 @@ def registered_targets(opset_version: int | None, custom: dict[Any, Any] | None)
     return lambda target: target in (custom or {}) or bool(known(target))
 
 
+def is_untranslated(error: BaseException) -> bool:
+    """Whether the exporter says by this error that it has no translation for an operator; False where it cannot be asked."""
+    try:
+        from torch.onnx._internal.exporter._errors import DispatchError
+    except ImportError:
+        return False
+    return isinstance(error, DispatchError)
+
+
 @contextlib.contextmanager
 def watch_fixed_symbols(found: SymbolFixed) -> Iterator[None]:
     """Call `found(symbol, size)` whenever a symbolic size of an input is replaced by a number: a dynamic dimension became fixed.

@@ -189,6 +189,24 @@ def test_arguments_and_outputs_of_every_kind_compare():
     assert {row.problem for row in found.comparisons} == {""}
 
 
+class EveryType(nn.Module):
+    def forward(self, given, empty, alias, unused=None):
+        return {name: value.unsqueeze(0) for name, value in given.items()}, (alias, empty.sum(0)), [alias * float("nan"), None]
+
+
+def test_tensors_of_every_type_empty_ones_aliases_and_nan_compare():
+    types = (torch.float16, torch.bfloat16, torch.float64, torch.bool, torch.int8, torch.int64)
+    given = {str(dtype): torch.ones(3, 2).to(dtype) for dtype in types}
+    found = onnx_debug.diagnose(EveryType().eval(), (given, torch.ones(0, 4), torch.randn(3)), dynamo=False)
+    assert found.ok
+    assert len([row for row in found.comparisons if row.input_index == 0]) == len(types) + 3
+
+
+def test_an_operator_that_only_lacks_complex_numbers_says_so():
+    found = onnx_debug.diagnose(EveryType().eval(), ({"z": torch.ones(3, dtype=torch.complex64)}, torch.ones(0, 4), torch.ones(3)))
+    assert found.culprits[0].reason == "aten::unsqueeze has no ONNX translation for complex64"
+
+
 def test_a_custom_translation_table_passes_through_and_helps():
     from onnxscript import opset20 as op
 
