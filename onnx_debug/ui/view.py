@@ -166,7 +166,7 @@ def _fix(title: str, explanation: str, diff: str, code: str, max_abs_diff: float
 
 def _comparison(row: Comparison) -> dict[str, Any]:
     return {
-        "input": row.input_index,
+        "input": row.inputs or str(row.input_index),
         "output": row.output,
         "problem": row.problem,
         "abs": words.number(row.max_abs_diff),

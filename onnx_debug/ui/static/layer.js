@@ -59,7 +59,7 @@ function comparisons(rows) {
     if (!rows.length) {
         return null;
     }
-    const cells = rows.map((row) => [String(row.input), h('code', {}, row.output), row.problem || '✓ equal', row.abs, row.rel, row.share]);
+    const cells = rows.map((row) => [row.input, h('code', {}, row.output), row.problem || '✓ equal', row.abs, row.rel, row.share]);
     return [h('h4', {}, 'Eager against ONNX Runtime'), table(['input', 'output', 'answer', 'max abs', 'max rel', 'differing'], cells, 'Comparison')];
 }
 
