@@ -143,7 +143,7 @@ class Step:
     """One trial of the history: what was asked, why, and the answer.
 
     Attributes:
-        module, stubs, call: the question, as in `Trial`.
+        module, stubs, call, beyond: the question, as in `Trial`.
         why: in plain words, why it was asked.
         answer, stage, mode, message: the outcome in short; `stage` and `mode` are None unless it failed.
     """
@@ -157,6 +157,7 @@ class Step:
     stage: Stage | None = None
     mode: Mode | None = None
     message: str = ""
+    beyond: bool = False
 
 
 @dataclass(frozen=True)

@@ -91,6 +91,7 @@ def step_of(question: Question, outcome: Outcome) -> Step:
         failure.stage if failure is not None else None,
         failure.mode if failure is not None else None,
         outcome.unresolved or (failure.message.split("\n", 1)[0] if failure is not None else ""),
+        trial.beyond,
     )
 
 

@@ -46,7 +46,7 @@ class Search:
         whole = yield from self._ask(Trial(""), "export the whole model")
         if whole.ok:
             why = "it passes on the given inputs: try other values and sizes, and look at what was asked for"
-            whole = yield from self._ask(Trial("", beyond=True), why)
+            whole = self._answers[Trial("")] = yield from self._ask(Trial("", beyond=True), why)
         self.findings.whole = whole
         if whole.failure is None or whole.failure.stage in (Stage.EAGER, Stage.OPTIONS):
             self.findings.request_at_fault = whole.failure is not None and whole.failure.stage is Stage.OPTIONS

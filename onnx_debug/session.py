@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
@@ -263,7 +264,7 @@ class Session:
         outcome = self._run(trial)
         if outcome.failure is not None and outcome.failure.stage is Stage.COMPARE and not trial.module and not trial.stubs:
             outcome = with_number_clues(outcome, self._lab.explain_numbers(outcome, self._timeout))
-        self._outcomes[trial] = outcome
+        self._outcomes[replace(trial, beyond=False)] = outcome  # what lies beyond is a part of the whole model's answer
         step = report.step_of(question, outcome)
         self._steps.append(step)
         self.on_event(TrialFinished(number, step))

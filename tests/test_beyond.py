@@ -65,6 +65,7 @@ def after_a_layer(module):
 def test_a_size_that_tracing_froze_is_found_without_further_inputs(isolate):
     found = onnx_debug.diagnose(after_a_layer(MeanByLength()), (torch.randn(2, 3),), isolate=isolate, **LEGACY)
     assert [culprit.fqn for culprit in found.culprits] == ["1"]
+    assert found.culprits[0].proof.necessary is True
     assert found.failure.stage is Stage.COMPARE
     assert found.failure.clues[0].kind is ClueKind.TRACER_WARNING
     assert "with rows" in found.failure.message

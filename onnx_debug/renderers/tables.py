@@ -69,7 +69,7 @@ def asked(d: Diagnosis, most: int | None = None) -> Markup | None:
         )
         for row in d.asked
     ]
-    return table(("option", "asked", "got", "works with", "fails with", "the model itself rejects"), rows, most)
+    return table(("option", "asked", "got", "works with", "fails with", "model rejects"), rows, most)
 
 
 def steps(d: Diagnosis, most: int | None = None) -> Markup | None:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from onnx_debug.diagnosis import Answer, Culprit, Diagnosis, ModuleCall, ProofKind, Step, TensorInfo
-from onnx_debug.outcome import Comparison, Failure, Mode
+from onnx_debug.outcome import Asked, Comparison, Failure, Mode
 from onnx_debug.renderers import words
 from onnx_debug.renderers.reasons import first_line, why
 from onnx_debug.renderers.source import ReadLines, read_lines
@@ -33,6 +33,8 @@ def view(d: Diagnosis, *, read: ReadLines = read_lines, cell_name: words.CellNam
         "culprits": [_culprit(culprit, d.model_class, read, cell_name) for culprit in d.culprits],
         "error": "" if d.culprits or d.failure is None else _error(d.failure),
         "fixes": [_fix(fix.title, fix.explanation, fix.diff, fix.code, fix.max_abs_diff) for fix in d.fixes],
+        "seen": [list(row) for row in words.seen(d)],
+        "asked": [_asked(row) for row in d.asked],
         "comparisons": [_comparison(row) for row in d.comparisons],
         "modelClass": d.model_class,
         "graph": d.onnx_path is not None,
@@ -76,6 +78,8 @@ def steps(trials: Iterable[Step], model_class: str) -> list[dict[str, Any]]:
 def subject(step: Step, model_class: str) -> str:
     """`blocks.3 alone`, `blocks.3 with its 2 children replaced`, `Net (the whole model) with blocks.3.extra replaced`."""
     name = words.module_name(step.module, model_class)
+    if step.beyond:
+        return f"{name} on other inputs"
     if not step.stubs:
         return f"{name} alone" if step.module else name
     inside = [stub.removeprefix(step.module + ".") for stub in step.stubs]
@@ -105,6 +109,12 @@ def _culprit(culprit: Culprit, model_class: str, read: ReadLines, cell_name: wor
         "graph": culprit.graph_path is not None,
         "error": _error(culprit.failure),
     }
+
+
+def _asked(row: Asked) -> list[str]:
+    """What was asked of the file, what it has, and the sizes that work, fail, and that the model itself rejects."""
+    got = f"{row.got}: {row.problem}" if row.problem else row.got
+    return [row.subject, row.asked, got, *map(words.sizes, (row.works, row.fails, row.rejected))]
 
 
 def _proof(culprit: Culprit) -> list[dict[str, str]]:
@@ -166,7 +176,7 @@ def _fix(title: str, explanation: str, diff: str, code: str, max_abs_diff: float
 
 def _comparison(row: Comparison) -> dict[str, Any]:
     return {
-        "input": row.inputs or str(row.input_index),
+        "input": row.inputs or "given",
         "output": row.output,
         "problem": row.problem,
         "abs": words.number(row.max_abs_diff),

@@ -63,6 +63,12 @@ function comparisons(rows) {
     return [h('h4', {}, 'Eager against ONNX Runtime'), table(['input', 'output', 'answer', 'max abs', 'max rel', 'differing'], cells, 'Comparison')];
 }
 
+function asked(rows) {
+    const cells = rows.map(([subject, ...rest]) => [h('code', {}, subject), ...rest]);
+    const columns = ['option', 'asked', 'got', 'works with', 'fails with', 'model rejects'];
+    return rows.length ? [h('h4', {}, 'Asked and got'), table(columns, cells, 'Asked and got')] : null;
+}
+
 function actions(fqn, data, act, row) {
     if (!data.live || !act) {
         return null;
@@ -106,12 +112,14 @@ export function layer(fqn, data, tree, act) {
         h('h3', {}, h('code', {}, fqn || (row ? row.name : culprit.name)), ' ', h('span.od-kind', {}, (row && row.kind) || (culprit && culprit.kind) || '')),
         h('p.od-facts', { dataset: { state: name } }, h('span.od-mark', {}, said), [null, ...facts.filter(Boolean)].join(' · ')),
         culprit && h('p.od-why', {}, h('b', {}, `${culprit.stage}: `), culprit.why),
+        culprit ? data.view.seen.map(([label, text]) => h('p.od-seen', {}, h('b', {}, `${label}: `), text)) : null,
         code ? source(code) : null,
         described.length || culprit ? tensors(culprit || described[0]) : null,
         calls(described, culprit ? culprit.call : null),
         culprit && proof(culprit),
         actions(fqn, data, act, row),
         culprit && fold('The error in full', culprit.error),
-        fqn === '' && !culprit ? [fold('The error in full', data.view.error, true), comparisons(data.view.comparisons)] : null,
+        fqn === '' && !culprit ? fold('The error in full', data.view.error, true) : null,
+        fqn === '' ? [asked(data.view.asked), comparisons(data.view.comparisons)] : null,
         !culprit && tried.length ? [h('h4', {}, 'Tried'), h('ul.od-tried', {}, tried.map((step) => h('li', {}, `${step.what}: ${step.said}`)))] : null);
 }

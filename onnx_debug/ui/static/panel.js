@@ -21,7 +21,7 @@ import { tree } from './tree.js';
  */
 const EMPTY = {
     rows: [], states: {}, sources: [], steps: [], replaced: [], live: false, progress: { running: false, text: '', error: '', since: 0, seconds: 0, finished: true },
-    view: { verdict: 'open', headline: '', stages: [], culprits: [], fixes: [], comparisons: [], notes: [], unproven: [], proven: '', next: '', error: '' },
+    view: { verdict: 'open', headline: '', stages: [], culprits: [], fixes: [], seen: [], asked: [], comparisons: [], notes: [], unproven: [], proven: '', next: '', error: '' },
 };
 const WIDE = 1250; // pixels; below this, layer and graph take turns
 const VERDICTS = { good: '✓', bad: '✗', open: '○' };
