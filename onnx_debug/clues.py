@@ -47,6 +47,11 @@ class Locator:
         full = ".".join(part for part in (self.root, plain) if part)
         return self.names.canonical(full)
 
+    def fqn_of_scopes(self, scopes: Iterable[str]) -> str | None:
+        """The same for the legacy exporter's names of nested modules, outermost first."""
+        inside = [scope.removeprefix(self._inner).removeprefix(".") if self._inner else scope for scope in scopes]
+        return self.names.canonical(graphs.module_of_scopes([scope for scope in inside if scope], self.names.modules, self.root))
+
     def is_torch(self, frame: types.FrameType) -> bool:
         """Whether a function is a part of torch or its helpers."""
         return bool(_TORCH.search(frame.f_code.co_filename))
@@ -112,12 +117,11 @@ def from_exception(error: BaseException, locator: Locator) -> list[Clue]:
     for link in exception_chain(error):
         frames = list(traceback.walk_tb(link.__traceback__))
         node = _fx_node_of(frames)
-        named = from_fx_node(node, locator) if node is not None else None
-        if named is not None and node is not None and torch_internals.is_untranslated(link):
-            named = replace(named, reason=_complex_reason(node))
-        for clue in (named, _from_torchscript_frames(frames, locator), from_frames(frames, locator)):
-            if clue is not None and clue not in found:
-                found.append(clue)
+        named = from_fx_node(node, locator) if node is not None else []
+        if node is not None and torch_internals.is_untranslated(link):
+            named = [replace(clue, reason=_complex_reason(node)) for clue in named]
+        others = (_from_torchscript_frames(frames, locator), from_frames(frames, locator), _from_script_objects(frames, locator))
+        found += [clue for clue in (*named, *others) if clue is not None and clue not in found]
     nodes = [clue for clue in found if clue.kind is ClueKind.NODE]
     return nodes or found[:1] or _from_defined_at(error, locator)
 
@@ -130,7 +134,7 @@ def _module_of(frame: types.FrameType, locator: Locator) -> str | None:
 def _fx_node_of(frames: list[Frame]) -> fx.Node | None:
     for frame, _ in reversed(frames):
         for held in frame.f_locals.values():
-            if isinstance(held, fx.Node) and held.meta.get("nn_module_stack"):
+            if isinstance(held, fx.Node) and (held.meta.get("nn_module_stack") or held.meta.get("stack_trace")):
                 return held
     return None
 
@@ -143,18 +147,21 @@ def _complex_reason(node: fx.Node) -> str:
     return f"{op.removesuffix('.default')} has no ONNX translation for {kinds[0]}" if kinds and op else ""
 
 
-def from_fx_node(node: fx.Node, locator: Locator, kind: ClueKind = ClueKind.NODE) -> Clue | None:
-    """The innermost module of a node's `nn_module_stack`, with the line of its `stack_trace`."""
+def from_fx_node(node: fx.Node, locator: Locator, kind: ClueKind = ClueKind.NODE) -> list[Clue]:
+    """The innermost module of a node's `nn_module_stack`, with the line of its `stack_trace`.
+
+    Inside a branch of `torch.cond` there is no such stack: there, every module whose code has the line.
+    """
+    lines = parse_stack_trace(node.meta.get("stack_trace") or "")
     stack = node.meta.get("nn_module_stack") or {}
     for path, _ in reversed(list(stack.values())):
         fqn = locator.fqn(path)
         if fqn is not None:
-            lines = parse_stack_trace(node.meta.get("stack_trace") or "")
             user = [source_at(*line) for line in lines if not _TORCH.search(line[0])]
             way = locator.way_to(fqn, lines) or tuple(user[-1:])
             below = user[user.index(way[-1]) + 1 :] if way and way[-1] in user else []
-            return Clue(fqn, kind, way[0] if way else None, operator_name(node.target), below=(*way[1:], *below))
-    return None
+            return [Clue(fqn, kind, way[0] if way else None, operator_name(node.target), below=(*way[1:], *below))]
+    return [replace(clue, op=operator_name(node.target)) for clue in from_lines(reversed(lines), locator, kind)]
 
 
 def parse_stack_trace(text: str) -> list[tuple[str, int]]:
@@ -189,8 +196,7 @@ def untranslatable(program: Any, known: Any, locator: Locator) -> list[Clue]:
                 continue
             if getattr(node.target, "namespace", "") == "onnx_symbolic":  # a placeholder
                 continue
-            clue = from_fx_node(node, locator, ClueKind.SCAN)
-            if clue is not None:
+            for clue in from_fx_node(node, locator, ClueKind.SCAN):
                 found.setdefault(clue.fqn, clue)
     return list(found.values())
 
@@ -200,8 +206,7 @@ def drawing_random_numbers(program: Any, locator: Locator) -> list[Clue]:
     found: dict[str, Clue] = {}
     for node in program.graph_module.graph.nodes:
         if torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ()):
-            clue = from_fx_node(node, locator, ClueKind.RANDOM)
-            if clue is not None:
+            for clue in from_fx_node(node, locator, ClueKind.RANDOM):
                 found.setdefault(clue.fqn, replace(clue, reason="draws random numbers"))
     return list(found.values())
 
@@ -215,11 +220,19 @@ def _from_torchscript_frames(frames: list[Frame], locator: Locator) -> Clue | No
     return None
 
 
+def _from_script_objects(frames: list[Frame], locator: Locator) -> Clue | None:
+    """The module that holds the TorchScript object which the exporter was looking at when it failed, before any forward ran."""
+    for frame, _ in reversed(frames):
+        for held in frame.f_locals.values():
+            if torch_internals.is_script_object(held):
+                owners = [fqn for fqn, module in locator.names.modules.items() if any(held is own for own in vars(module).values())]
+                return Clue(locator.names.canonical(owners[0]) or "", ClueKind.FRAME) if owners else None
+    return None
+
+
 def from_torchscript_node(node: Any, locator: Locator) -> Clue | None:
     """The module of a legacy graph node's scope ("Net::/Block::blocks.0/BadQr::extra")."""
-    parts = [part.partition("::")[2] for part in node.scopeName().split("/")]
-    path = ".".join(part for part in parts if part)
-    fqn = locator.fqn(path)
+    fqn = locator.fqn_of_scopes(part.partition("::")[2] for part in node.scopeName().split("/"))
     if fqn is None:
         return None
     stack = [(file, int(line)) for file, line in re.findall(r"^(.+?)\((\d+)\):", node.sourceRange(), re.MULTILINE)]

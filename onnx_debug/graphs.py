@@ -125,6 +125,11 @@ def node_modules(nodes: Iterable[onnx.NodeProto], originals: Iterable[str], modu
     return {node.name: _module(node, original, legacy) for node, original in zip(nodes, originals, strict=True)}
 
 
+def module_of_scopes(scopes: Iterable[str], modules: Collection[str], start: str = "") -> str:
+    """The FQN of the module that the legacy exporter's scopes lead to, outermost first, from the module `start`."""
+    return _LegacyNames(modules).follow(scopes, start)
+
+
 def neighbourhood(graph: onnx.GraphProto, start: Collection[str], limit: int = LARGE, hops: int = 6) -> set[str]:
     """Names of the nodes at most `hops` edges from `start`, nearest first, `limit` of them at most.
 
@@ -265,8 +270,10 @@ class _LegacyNames:
         self._resolved: dict[tuple[str, str], str] = {}
 
     def resolve(self, name: str) -> str:
-        fqn = ""
-        for scope in name.strip("/").split("/")[:-1]:
+        return self.follow(name.strip("/").split("/")[:-1])
+
+    def follow(self, scopes: Iterable[str], fqn: str = "") -> str:
+        for scope in scopes:
             key = (fqn, scope)
             if key not in self._resolved:
                 self._resolved[key] = self._child(fqn, scope)

@@ -170,6 +170,8 @@ class Recorder:
         """The `nn.Module.__call__` that records."""
 
         def call_module(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
+            if torch.compiler.is_dynamo_compiling():  # as for the branches of a torch.cond: the recorder must not be compiled with them
+                return original(module, *args, **kwargs)
             fqn = self._names.fqn(module)
             if fqn is None:
                 return original(module, *args, **kwargs)
@@ -270,7 +272,18 @@ def copy_tensor(tensor: torch.Tensor) -> torch.Tensor:
 @contextlib.contextmanager
 def recorded(recorder: Recorder) -> Iterator[Recorder]:
     """Record every module call in the block."""
-    with torch_internals.intercept_module_calls(recorder.wrap):
+
+    def wrap(original: torch_internals.ModuleCall) -> torch_internals.ModuleCall:
+        def in_python(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
+            """A compiled module runs as it was written, so that the calls inside it are seen."""
+            if not torch_internals.is_compiled(module):
+                return original(module, *args, **kwargs)
+            with torch.compiler.set_stance("force_eager"):
+                return original(module, *args, **kwargs)
+
+        return recorder.wrap(in_python)
+
+    with torch_internals.intercept_module_calls(wrap):
         yield recorder
 
 

@@ -20,6 +20,7 @@ from onnx_debug.tree import Tree
 
 CHILDREN_LIMIT = 12  # of a guilty root that are asked alone
 NECESSITY_LIMIT = 4  # above this many culprits one trial each would double the cost of a diagnosis
+_DEFAULT_OPTIONS = "export the whole model with default options: is the request itself at fault?"
 
 
 # Clues that name a line or an operator of the module itself, not only the module.
@@ -48,8 +49,7 @@ class Search:
             why = "it passes on the given inputs: try other values and sizes, and look at what was asked for"
             whole = self._answers[Trial("")] = yield from self._ask(Trial("", beyond=True), why)
         self.findings.whole = whole
-        if whole.failure is None or whole.failure.stage in (Stage.EAGER, Stage.OPTIONS):
-            self.findings.request_at_fault = whole.failure is not None and whole.failure.stage is Stage.OPTIONS
+        if whole.failure is None or whole.failure.stage is Stage.EAGER or (yield from self._request_is_refused(whole.failure)):
             return
         outcome = whole
         while outcome.failure is not None:
@@ -99,10 +99,11 @@ class Search:
             yield from self._prove_scanned(outcome, failure)
             yield from self._sweep_class(found)
             return
-        if not self.findings.culprits and (yield from self._request_is_at_fault(failure)):
-            self.findings.request_at_fault = True
-            return
         if self._is_artefact(failure):
+            return
+        if (yield from self._request_is_at_fault(failure)):
+            self.findings.request_at_fault = True
+            self.findings.culprits.clear()  # each of them failed on what is asked of all
             return
         found = yield from self._bisect("", failure, self._replaceable)
         if found is None and clues and not self.findings.culprits:
@@ -159,13 +160,22 @@ class Search:
             else:
                 self._refuted.add(fqn)
 
+    def _request_is_refused(self, failure: Failure) -> Generator[Question, Outcome, bool]:
+        """Does it fail before the model runs, and only because of what is asked? What the model holds can fail there too."""
+        if failure.stage is not Stage.OPTIONS:
+            return False
+        if not self._answers[Trial("")].ok:  # else the file exists, and lacks what was asked for
+            outcome = yield from self._ask(Trial("", minimal_options=True), _DEFAULT_OPTIONS)
+            if alike(outcome.failure, failure):
+                return False
+        self.findings.request_at_fault = True
+        return True
+
     def _request_is_at_fault(self, failure: Failure) -> Generator[Question, Outcome, bool]:
         """Does the model fail so when nothing is asked of its borders and versions?"""
         if any(clue.kind is ClueKind.SPECIALIZATION for clue in failure.clues):
             return False  # a conflict about a dynamic size also goes away, but a module fixes that size
-        outcome = yield from self._ask(
-            Trial("", minimal_options=True), "export the whole model with default options: is the request itself at fault?"
-        )
+        outcome = yield from self._ask(Trial("", minimal_options=True), _DEFAULT_OPTIONS)
         if not outcome.ok and not _goes_further(outcome.failure, failure):
             return False
         children = self._children("")
@@ -192,7 +202,12 @@ class Search:
         if outcome is not None and outcome.failure is not None:
             found = yield from self._own_code(fqn, call, outcome.failure, clue)
             return found
-        found = (yield from self._climb(fqn, clue, failure)) or (yield from self._in_place(fqn, clue, failure))
+        ways = [self._climb, self._in_place]  # a module that passes alone needs what is around it
+        if not self._answers[self._alone(fqn)].ok:
+            ways.reverse()  # alone it fails too, if in another way
+        found = None
+        for way in ways:
+            found = found or (yield from way(fqn, clue, failure))
         if found is None:
             self._refuted.add(fqn)
         return found
@@ -266,7 +281,8 @@ class Search:
             outcome = yield from self._ask(self._alone(ancestor), f"{fqn} does not fail so alone: does {ancestor}, which calls it?")
             if alike(outcome.failure, failure):
                 assert outcome.failure is not None
-                self.findings.notes.append(f"{fqn} exports alone; together with what {ancestor} does around it, it fails.")
+                alone = "exports alone" if self._answers[self._alone(fqn)].ok else "does not fail so alone"
+                self.findings.notes.append(f"{fqn} {alone}; together with what {ancestor} does around it, it fails.")
                 return Finding(ancestor, own_code=False, proof=Proof(ProofKind.ANCESTOR), failure=outcome.failure, clue=clue)
         return None
 

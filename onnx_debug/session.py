@@ -244,7 +244,9 @@ class Session:
 
     def _explain_request(self, unmet: str) -> None:
         problems, call, outcome = self._lab.correct_options(self._timeout)
-        self._request = "; ".join(problems) or unmet or "it does not fit the model: with default options it exports"
+        plain = self._outcomes.get(Trial("", minimal_options=True))
+        exports = "exports" if plain is not None and plain.ok else "gets further"
+        self._request = "; ".join(problems) or unmet or f"it does not fit the model: with default options it {exports}"
         if outcome is not None and outcome.ok and self._want_fixes:
             difference = max((row.max_abs_diff for row in outcome.comparisons), default=0.0)
             self._fixes = (

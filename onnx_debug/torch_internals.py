@@ -219,10 +219,19 @@ def torchscript_node(value: Any) -> Any | None:
     return value if node_type is not None and isinstance(value, node_type) else None
 
 
+def is_compiled(module: nn.Module) -> bool:
+    """True for a module that `torch.compile` runs. Without the private names the calls inside it stay unseen."""
+    return getattr(module, "_compiled_call_impl", None) is not None or hasattr(module.forward, "_torchdynamo_orig_callable")
+
+
 def holds_script_objects(module: nn.Module) -> bool:
     """True when replacing `forward` alone would leave TorchScript objects in the tree, which the capture then trips over."""
-    script_object: Any = getattr(torch, "ScriptObject", None) or getattr(torch._C, "ScriptObject", ())
     return any(
-        isinstance(part, torch.jit.ScriptModule) or any(isinstance(held, script_object) for held in vars(part).values())
-        for part in module.modules()
+        isinstance(part, torch.jit.ScriptModule) or any(is_script_object(held) for held in vars(part).values()) for part in module.modules()
     )
+
+
+def is_script_object(value: Any) -> bool:
+    """True for an object of a TorchScript class, such as the packed weights of a quantised layer."""
+    script_object: Any = getattr(torch, "ScriptObject", None) or getattr(torch._C, "ScriptObject", ())
+    return isinstance(value, script_object)

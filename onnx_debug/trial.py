@@ -79,7 +79,7 @@ def _export_and_run(bench: Bench, trial: Trial, target: Target, stubs: list[Stub
 
 def _hints(bench: Bench, seen: capture.Export, target: Target) -> list[Clue]:
     """Clues that do not come from the failure itself."""
-    found = list(seen.fixed)
+    found = list(seen.fixed) if bench.case.asks_dynamic else []  # dynamo has symbols of its own inside a torch.cond
     if seen.error is not None and seen.decomposed is not None and seen.reached is Stage.TRANSLATE:
         options = target.options
         known = torch_internals.registered_targets(options.get("opset_version"), options.get("custom_translation_table"))
@@ -108,11 +108,11 @@ def _export_failure(seen: capture.Export, target: Target, returned: Clue | None)
         if isinstance(link, PackingError):
             raise UnresolvedError(f"the output of {target.locator.root or 'the model'} cannot be taken apart: {link}")
     stage = seen.reached
-    if stage is Stage.CAPTURE and not seen.entered:
-        stage = Stage.OPTIONS
     if stage is Stage.TRANSLATE and seen.decomposed is not None and not isinstance(error, torch.onnx.OnnxExporterError):
         stage = Stage.OPTIMIZE
     found = clues.from_exception(error, target.locator)
+    if stage is Stage.CAPTURE and not seen.entered and not found:
+        stage = Stage.OPTIONS
     if stage is Stage.CAPTURE and not found:
         found = list(seen.fixed) or ([returned] if returned is not None else [])
     kind = type(innermost).__name__

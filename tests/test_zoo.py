@@ -42,6 +42,12 @@ def test_the_answer_is_the_same_without_processes(case):
     assert "isolate=False" in found.notes[0]
 
 
+def test_an_opset_that_nobody_has_is_the_fault_of_the_request_though_every_module_fails_with_it():
+    found = onnx_debug.diagnose(zoo.Stack().eval(), (torch.randn(2, 5, 8),), dynamo=False, opset_version=99)
+    assert not found.culprits
+    assert "opset_version: 99" in found.request
+
+
 def test_three_faults_of_three_kinds_take_at_most_twelve_trials():
     found = onnx_debug.diagnose(zoo.ThreeFaults().eval(), (torch.randn(2, 6, 8),))
     assert [culprit.fqn for culprit in found.culprits] == ["blocks.3.extra", "blocks.7.extra", "blocks.10.extra"]

@@ -367,6 +367,41 @@ class OrthogonalWeight(nn.Module):
         return self.turn(self.first(x))
 
 
+class Branches(nn.Module):
+    """Dynamo traces the branches of a torch.cond, and the exporter does not say which module their operators belong to."""
+
+    def __init__(self, other: nn.Module) -> None:
+        super().__init__()
+        self.one, self.other = nn.Linear(8, 8), other
+
+    def forward(self, x):
+        return torch.cond(x.sum() > 1e6, lambda x: self.other(x) + 0, lambda x: self.one(x), (x,))
+
+
+class Compiled(nn.Module):
+    """What torch.compile would run as one piece is recorded call by call."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.bad = nn.Linear(8, 8), UntranslatedOperator()
+
+    @torch.compile
+    def forward(self, x):
+        return self.bad(self.first(x))
+
+
+class Quantised(nn.Sequential):
+    """The packed weights are a TorchScript object, on which the capture stops before it runs the model."""
+
+    def __init__(self) -> None:
+        super().__init__(nn.Linear(8, 8), torch.ao.nn.quantized.dynamic.Linear(8, 8), nn.ReLU())
+
+
+class Spectrum(nn.Module):
+    def forward(self, x):
+        return torch.stft(x.flatten(1), 16, return_complex=True, window=torch.ones(16)).abs()
+
+
 class ConvNet(nn.Module):
     """The small net of old introductions."""
 
@@ -460,6 +495,16 @@ CASES = [
     ),
     ZooCase("scripted", ScriptedInside, Stage.CAPTURE, {"scripted": True, "bad": True}),
     ZooCase("numpy", lambda: Stack({1: ThroughNumpy()}), Stage.TRANSLATE, {"blocks.1.extra": True}, "np.argsort"),
+    ZooCase("cond", lambda: nn.Sequential(nn.Linear(8, 8), Branches(nn.Linear(8, 8))), None),
+    ZooCase(
+        "cond_operator",
+        lambda: nn.Sequential(nn.Linear(8, 8), Branches(UntranslatedOperator())),
+        Stage.TRANSLATE,
+        {"1": True},
+        "torch.cond(",
+    ),
+    ZooCase("compiled", lambda: nn.Sequential(Compiled(), nn.Linear(8, 8)), Stage.TRANSLATE, {"0.bad": True}, "torch.linalg.qr"),
+    ZooCase("quantised", Quantised, Stage.CAPTURE, {"1": True}),
     ZooCase("parametrization", OrthogonalWeight, Stage.TRANSLATE, {"turn.parametrizations.weight.0": True}),
     ZooCase(
         "legacy_operator",
@@ -467,6 +512,14 @@ CASES = [
         Stage.TRANSLATE,
         {"blocks.1.extra": True},
         "torch.linalg.qr",
+        options=_LEGACY,
+    ),
+    ZooCase(
+        "legacy_sequential",
+        lambda: nn.Sequential(nn.Linear(8, 8), nn.Sequential(nn.ReLU(), Spectrum())),
+        Stage.TRANSLATE,
+        {"1.1": True},
+        "torch.stft(",
         options=_LEGACY,
     ),
     ZooCase(

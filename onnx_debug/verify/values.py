@@ -71,9 +71,7 @@ def compare_values(
             walk.step(node)
     for node, row in walk.wrong:
         maker = node.all_input_nodes[0] if node.target is operator.getitem else node
-        clue = from_fx_node(maker, locator, ClueKind.VALUE)
-        if clue is not None:
-            walk.found.origins.append(_with_reason(clue, row))
+        walk.found.origins += [_with_reason(clue, row) for clue in from_fx_node(maker, locator, ClueKind.VALUE)]
     walk.found.sessions = walk.onnx.sessions
     return walk.found
 
