@@ -77,7 +77,10 @@ def with_number_clues(outcome: Outcome, found: Sequence[Clue]) -> Outcome:
     known = [
         replace(clue, reason=baked.get(clue.fqn, "")) if clue.kind is ClueKind.TRACER_WARNING else clue for clue in outcome.failure.clues
     ]
-    return replace(outcome, failure=replace(outcome.failure, clues=(*random, *known, *values)))
+    suspected = {clue.fqn for clue in values}
+    harmless = [clue for clue in known if clue.kind is ClueKind.TRACER_WARNING and clue.fqn not in suspected]  # tracers warn of much
+    likely = [clue for clue in known if clue not in harmless]
+    return replace(outcome, failure=replace(outcome.failure, clues=(*random, *likely, *values, *harmless)))
 
 
 def _first_kind(failure: Failure) -> ClueKind | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import pickle
 import random
 import sys
@@ -62,7 +63,8 @@ class _Watch:
         if now == self._before:
             return
         self._before = now
-        *outer, _ = reversed(list(traceback.walk_stack(frame)))
+        inside = itertools.takewhile(lambda one: one[0].f_code is not drawing_lines.__code__, traceback.walk_stack(frame))
+        *outer, _ = reversed(list(inside))
         clue = from_frames([*outer, (frame, line)], self._locator)
         if clue is not None:
             self.found.setdefault(clue.fqn, replace(clue, kind=ClueKind.RANDOM))
