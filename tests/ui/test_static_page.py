@@ -328,6 +328,7 @@ STATES: dict[str, Callable[[], Diagnosis]] = {
     "broken_model": samples.broken_model,
     "stopped": samples.stopped,
     "nobody": samples.nobody,
+    "answers_wrongly": samples.answers_wrongly,
 }
 
 

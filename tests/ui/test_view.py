@@ -129,3 +129,10 @@ def test_a_very_long_error_keeps_its_end() -> None:
     error = view.view(d)["culprits"][0]["error"]
     assert len(error) < 21_000
     assert error.endswith("the end")
+
+
+def test_what_was_asked_and_seen_is_there() -> None:
+    shown = view.view(samples.answers_wrongly())
+    assert shown["asked"] == [["dynamic_axes['x'][0]", "dynamic (rows)", "rows", "6", "1, 2", "–"]]
+    assert [label for label, _ in shown["seen"]] == ["seen", "asked"]
+    assert [row["input"] for row in shown["comparisons"]] == ["given", "rows 2 for 3"]
