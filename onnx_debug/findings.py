@@ -75,7 +75,8 @@ def with_number_clues(outcome: Outcome, found: Sequence[Clue]) -> Outcome:
     values = [clue for clue in found if clue.kind is not ClueKind.RANDOM]
     baked = {clue.fqn: clue.reason for clue in values if clue.kind is ClueKind.BAKED}
     known = [
-        replace(clue, reason=baked.get(clue.fqn, "")) if clue.kind is ClueKind.TRACER_WARNING else clue for clue in outcome.failure.clues
+        replace(clue, kind=ClueKind.BAKED, reason=baked[clue.fqn]) if clue.kind is ClueKind.TRACER_WARNING and clue.fqn in baked else clue
+        for clue in outcome.failure.clues
     ]
     suspected = {clue.fqn for clue in values}
     harmless = [clue for clue in known if clue.kind is ClueKind.TRACER_WARNING and clue.fqn not in suspected]  # tracers warn of much

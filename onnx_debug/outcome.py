@@ -132,6 +132,8 @@ class Comparison:
         output: name of the ONNX output.
         problem: empty when the two agree; else what differs, in plain words.
         max_abs_diff, max_rel_diff: over finite elements; NaN when the shapes differ.
+        mismatched, total: how many elements differ, and of how many.
+        where: index of the first NaN or Inf that only one has, else of the largest difference; empty when the two agree.
     """
 
     input_index: int
@@ -141,6 +143,7 @@ class Comparison:
     max_rel_diff: float = 0.0
     mismatched: int = 0
     total: int = 0
+    where: tuple[int, ...] = ()
     inputs: str = ""
 
 

@@ -431,7 +431,7 @@ class Search:
 def _with_what_led_there(own: Clue, whole: Clue) -> Clue:
     """The clue of a module alone, with what only the whole model tells: why it is suspected, and the line that calls it."""
     found = replace(own, source=whole.source, below=whole.below) if own.source in whole.below else own
-    return replace(found, reason=own.reason or whole.reason)
+    return found if own.reason else replace(found, kind=whole.kind, reason=whole.reason)
 
 
 def _goes_further(failure: Failure | None, than: Failure) -> bool:

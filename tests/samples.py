@@ -76,7 +76,7 @@ def exported() -> Diagnosis:
 
 
 def answers_wrongly() -> Diagnosis:
-    rows = (Comparison(0, "y"), Comparison(1, "y", "max difference 0.1, 3 of 4 elements", 0.1, 0.2, 3, 4, "rows 2 for 3"))
+    rows = (Comparison(0, "y"), Comparison(1, "y", "max difference 0.1, 3 of 4 elements", 0.1, 0.2, 3, 4, inputs="rows 2 for 3"))
     frozen = Clue("blocks.3.extra", ClueKind.TRACER_WARNING, IF, reason="the constant c = 3 is the size 0 of its input")
     said = failure(Stage.COMPARE, exception_type="", message="output y with rows 2 for 3: max difference 0.1", op=None, clues=(frozen,))
     asked = Asked("dynamic_axes['x'][0]", "dynamic (rows)", "rows", clue=frozen, works=(6,), fails=(1, 2))

@@ -105,3 +105,13 @@ def test_an_output_that_is_a_placeholders_is_copied_in_time(tmp_path):
     for _ in range(20):
         (got,) = runtime.run_session(runtime.open_session(runnable.path), runnable.outputs, {"x": given, "z": given * 2})
         assert torch.equal(got, given * 2)
+
+
+def test_the_place_of_the_largest_difference_is_told():
+    eager, got = torch.ones(2, 3), torch.tensor([[1.0, 1.5, 1.0], [3.0, 1.0, 1.0]])
+    (row,) = compare.compare_outputs(["out"], [eager], [got])
+    assert (row.where, row.mismatched) == ((1, 0), 2)
+    assert "at [1, 0]" in row.problem
+    got[0, 2] = torch.nan
+    (row,) = compare.compare_outputs(["out"], [eager], [got])
+    assert (row.where, row.mismatched) == ((0, 2), 3)

@@ -58,25 +58,31 @@ def _compare_values(name: str, eager: torch.Tensor, onnx: torch.Tensor, atol: fl
     default = _TOLERANCES.get(eager.dtype, (0.0, 0.0))
     wide_eager, wide_onnx = eager.to(torch.float64), onnx.to(torch.float64)
     difference, magnitude = (wide_eager - wide_onnx).abs(), wide_eager.abs()
-    unlike = 0
+    unlike = torch.zeros_like(difference, dtype=torch.bool)
     if not math.isfinite(difference.max()):
         finite = wide_eager.isfinite() & wide_onnx.isfinite()
-        unlike = int((~finite & ~((wide_eager == wide_onnx) | (wide_eager.isnan() & wide_onnx.isnan()))).sum())
+        unlike = ~finite & ~((wide_eager == wide_onnx) | (wide_eager.isnan() & wide_onnx.isnan()))
         difference, magnitude = torch.where(finite, difference, 0.0), torch.where(finite, magnitude, 0.0)
     allowed = (default[0] if atol is None else atol) + (default[1] if rtol is None else rtol) * magnitude
     whole = not eager.is_floating_point() and atol is None and rtol is None  # large ones do not fit into float64
-    mismatched = unlike + int(((eager != onnx) if whole else (difference > allowed)).sum())
+    mismatched = int((unlike | ((eager != onnx) if whole else (difference > allowed))).sum())
     max_abs = float(difference.max())
     max_rel = float(torch.where(magnitude > 0, difference / magnitude.clamp_min(1e-300), 0.0).max())
-    return Comparison(0, name, _describe(mismatched, unlike, max_abs, total), max_abs, max_rel, mismatched, total)
+    where = _index_of_largest(unlike.to(torch.uint8) if unlike.any() else difference) if mismatched else ()
+    return Comparison(0, name, _describe(mismatched, int(unlike.sum()), max_abs, total, where), max_abs, max_rel, mismatched, total, where)
 
 
-def _describe(mismatched: int, unlike: int, max_abs: float, total: int) -> str:
+def _index_of_largest(values: torch.Tensor) -> tuple[int, ...]:
+    return tuple(int(index) for index in torch.unravel_index(values.argmax(), values.shape))
+
+
+def _describe(mismatched: int, unlike: int, max_abs: float, total: int, where: tuple[int, ...]) -> str:
     if not mismatched:
         return ""
+    place = f" at {list(where)}" if where else ""
     if unlike:
-        return f"NaN or Inf in only one of the two, {unlike} of {total} elements"
-    return f"max difference {max_abs:.3g}, {mismatched} of {total} elements"
+        return f"NaN or Inf in only one of the two, {unlike} of {total} elements, first{place}"
+    return f"max difference {max_abs:.3g}{place}, {mismatched} of {total} elements"
 
 
 def _short(dtype: torch.dtype) -> str:

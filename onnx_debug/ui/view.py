@@ -126,7 +126,7 @@ def _proof(culprit: Culprit) -> list[dict[str, str]]:
     elif culprit.own_code:
         sentences.append(("its own code", None))
     if proof.necessary is not None:
-        sentences.append(("blocks the export by itself", proof.necessary))
+        sentences.append(("fails the whole model by itself", proof.necessary))
     facts = [{"text": text, "answer": {True: "yes", False: "no", None: "open"}[answer]} for text, answer in sentences]
     return facts + ([{"text": first_line(proof.reason, 300), "answer": "open"}] if proof.reason else [])
 
