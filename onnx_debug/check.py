@@ -26,6 +26,7 @@ from onnx_debug.outcome import (
 )
 from onnx_debug.stages import capture, compare, runtime
 from onnx_debug.target import Bench, Target, UnresolvedError
+from onnx_debug.verify import drift
 from onnx_debug.verify.asked import compare_request
 from onnx_debug.verify.values import compare_values
 
@@ -123,11 +124,11 @@ class Check:
     def _difference(self, bad: list[Comparison], index: int) -> Failure:
         first = bad[0]
         where = f"output {first.output}" + (f" with {first.inputs}" if first.inputs else "")
-        found = (*self._frozen(index), *self._origins(index))
+        found = (*self._frozen(index), *self._origins(index, bad))
         key = signature(Stage.COMPARE, Mode.ERROR)
         return Failure(Stage.COMPARE, Mode.ERROR, key, "", f"{where}: {first.problem}", clues=found)
 
-    def _origins(self, index: int) -> tuple[Clue, ...]:
+    def _origins(self, index: int, bad: list[Comparison]) -> tuple[Clue, ...]:
         """Where the numbers begin to be wrong: every value of the graph against that of ONNX Runtime, in one session."""
         program = getattr(self._seen.program, "exported_program", None)
         if program is None or self._runnable.holes:
@@ -139,7 +140,17 @@ class Check:
         except Exception:  # noqa: BLE001 - ONNX Runtime may refuse so many outputs; without origins the modules are compared
             return ()
         self._node_errors = tuple(row for row in found.rows if row.problem or row.own_problem)
+        expected = self._target.expected[index]
+        captured = [leaf for leaf in found.outputs if isinstance(leaf, torch.Tensor)]
+        if not found.origins and not found.random and expected is not None and self._agree(captured, expected):
+            return drift.seen_in_nodes(bad, self._node_errors)
         return tuple(found.origins)
+
+    def _agree(self, captured: Sequence[torch.Tensor], expected: Sequence[torch.Tensor]) -> bool:
+        """Whether what was captured computes what eager does; else the capture is at fault, and no operator of the graph."""
+        case, names = self._bench.case, self._runnable.outputs
+        one, other = runtime.flat_tensors(captured), runtime.flat_tensors(expected)
+        return not any(row.problem for row in compare.compare_outputs(names, other, one, atol=case.atol, rtol=case.rtol))
 
     def _asked(self, trial: Trial) -> tuple[Asked, ...]:
         """What was asked of the whole model's file, and what it has."""

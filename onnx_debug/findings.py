@@ -64,12 +64,23 @@ def alike(one: Failure | None, other: Failure | None) -> bool:
     return {one.stage, other.stage} <= late and all(_first_kind(failure) is ClueKind.SPECIALIZATION for failure in (one, other))
 
 
+def needs_number_clues(trial: Trial, outcome: Outcome) -> bool:
+    """Whether the whole model answers wrongly and its operators have not told yet where that begins."""
+    failure = outcome.failure
+    if failure is None or failure.stage is not Stage.COMPARE or trial.module or trial.stubs:
+        return False
+    return not any(clue.kind is ClueKind.DRIFT for clue in failure.clues)
+
+
 def with_number_clues(outcome: Outcome, found: Sequence[Clue]) -> Outcome:
     """The outcome of a whole model that answers wrongly, with what a look at its numbers found: they name no module by themselves.
 
     Modules that draw random numbers come first, for then nothing else needs to be wrong; what tracing froze gets the constant it became.
     """
     assert outcome.failure is not None
+    drifts = tuple(clue for clue in found if clue.kind is ClueKind.DRIFT)
+    if drifts:
+        return replace(outcome, failure=replace(outcome.failure, clues=drifts))
     ops = {hint.fqn: hint.op for hint in outcome.hints if hint.kind is ClueKind.RANDOM}
     random = [replace(clue, op=ops.get(clue.fqn)) for clue in found if clue.kind is ClueKind.RANDOM]
     values = [clue for clue in found if clue.kind is not ClueKind.RANDOM]

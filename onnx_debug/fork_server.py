@@ -33,6 +33,7 @@ from onnx_debug.target import Bench
 from onnx_debug.trial import Answer, run_trial
 from onnx_debug.verify import beyond
 from onnx_debug.verify.beyond import Beyond
+from onnx_debug.verify.drift import seen_in_eager
 from onnx_debug.workshop import Board, EagerReport, reread_request, with_drawing_line
 
 
@@ -149,8 +150,18 @@ class _Server:
         if random:
             return tuple(self._with_line(clue, timeout) for clue in random)
         first = next((row.input_index for row in outcome.comparisons if row.problem), 0)
+        drifts = self._drift(outcome, first, timeout)
+        if drifts:
+            return drifts
         baked = self._recorders.baked_constants(outcome.onnx_path, first, timeout)
         return baked + self._recorders.first_wrong_module(outcome.onnx_path, first, timeout)
+
+    def _drift(self, outcome: Outcome, index: int, timeout: float) -> tuple[Clue, ...]:
+        def work(connection: Connection, _: watching.Watch) -> None:
+            connection.send(seen_in_eager(self._setting.case, index, outcome))
+
+        found, _ = self._in_fork(work, timeout)
+        return found if isinstance(found, tuple) else ()
 
     def _with_line(self, random: Clue, timeout: float) -> Clue:
         def work(connection: Connection, _: watching.Watch) -> None:

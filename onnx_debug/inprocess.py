@@ -20,6 +20,7 @@ from onnx_debug.trial import run_trial
 from onnx_debug.untouched import untouched
 from onnx_debug.verify import beyond
 from onnx_debug.verify.baked import baked_constants
+from onnx_debug.verify.drift import seen_in_eager
 from onnx_debug.workshop import (
     Board,
     EagerReport,
@@ -98,6 +99,10 @@ class InProcessLab:
             with muting.printed_to(self.directory / _OUTPUT), untouched(self._case.model):
                 return tuple(with_drawing_line(clue, _with_copied_inputs(self._case)) for clue in random)
         first = next((row.input_index for row in outcome.comparisons if row.problem), 0)
+        with untouched(self._case.model):
+            drifts = seen_in_eager(self._case, first, outcome)
+        if drifts:
+            return drifts
         path, locator = Path(outcome.onnx_path), clues.Locator(self._names)
         baked = baked_constants(path, self._run(0).recording, self._run(first).recording, locator) if first else []
         with untouched(self._case.model):

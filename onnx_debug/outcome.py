@@ -43,6 +43,7 @@ class ClueKind(StrEnum):
     RUNTIME_NODE = "runtime node"  # the node that ONNX Runtime names
     BAKED = "baked"  # a constant of the graph that equals a value computed from the inputs
     VALUE = "value"  # the first module whose output differs
+    DRIFT = "drift"  # every operator is right; rounding differences grow from one to the next
     RANDOM = "random"  # the first module whose output changes from run to run
     RUNNING = "running"  # the module that was being executed when the process died or was stopped
 

@@ -93,6 +93,8 @@ class Search:
     def _find(self, outcome: Outcome) -> Steps:
         failure = outcome.failure
         assert failure is not None
+        if any(clue.kind is ClueKind.DRIFT for clue in failure.clues):
+            return  # no module computes anything wrong
         clues = list(failure.clues) or [hint for hint in outcome.hints if hint.kind is ClueKind.SPECIALIZATION]
         found = yield from self._prove_first(clues, failure)
         if found is not None:

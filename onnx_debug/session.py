@@ -17,7 +17,7 @@ from onnx_debug.diagnosis import Culprit, Diagnosis, Fix, ModuleCall, Step
 from onnx_debug.errors import NoSpaceError, PausedError, SessionClosedError
 from onnx_debug.events import CulpritFound, Event, Started, TrialFinished, TrialStarted
 from onnx_debug.files import deliver, keep_while_used
-from onnx_debug.findings import Question, with_number_clues
+from onnx_debug.findings import Question, needs_number_clues, with_number_clues
 from onnx_debug.lab import open_lab
 from onnx_debug.outcome import ClueKind, Mode, Outcome, Stage, Trial
 from onnx_debug.search import Search
@@ -264,7 +264,7 @@ class Session:
         number = len(self._steps) + 1
         self.on_event(TrialStarted(number, trial, question.why))
         outcome = self._run(trial)
-        if outcome.failure is not None and outcome.failure.stage is Stage.COMPARE and not trial.module and not trial.stubs:
+        if needs_number_clues(trial, outcome):
             outcome = with_number_clues(outcome, self._lab.explain_numbers(outcome, self._timeout))
         self._outcomes[replace(trial, beyond=False)] = outcome  # what lies beyond is a part of the whole model's answer
         step = report.step_of(question, outcome)

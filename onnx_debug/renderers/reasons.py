@@ -45,6 +45,7 @@ _ADVICE_BY_CLUE = {
     ClueKind.SPECIALIZATION: "keep that size symbolic (x.shape[i], no int(), no comparison), or leave the dimension out of dynamic_shapes.",
     ClueKind.TRACER_WARNING: "move the decision out of the model, or export with dynamo=True and torch.where or torch.cond.",
     ClueKind.BAKED: "compute it with tensor operations, or pass it in as an input; dynamo=True keeps more of Python than tracing does.",
+    ClueKind.DRIFT: "give the tolerances that fit the model's precision (atol=, rtol=), or export it in a wider type.",
     ClueKind.RANDOM: "call model.eval(), or pass the random tensor in as an input.",
 }
 _ADVICE_BY_EXCEPTION = {

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from onnx_debug.diagnosis import Culprit, Diagnosis, ModuleInfo, ProofKind, TensorInfo
-from onnx_debug.outcome import Asked, Clue, Failure, Mode, Source, Stage
+from onnx_debug.outcome import Asked, Clue, ClueKind, Failure, Mode, Source, Stage
 from onnx_debug.renderers.reasons import advice, clue_of, first_line, reason, why
 
 ALL_STAGES = tuple(Stage)
@@ -81,6 +81,9 @@ def _failure_headline(d: Diagnosis, failure: Failure) -> str:
         verdict = _VERDICTS.get(stage, f"stops the export at {stage}")
         return f"{culprit_title(culprit, d.model_class)} {verdict}: {why(culprit)}."
     blamed = "" if d.stopped else "; no module could be blamed"
+    clue = clue_of(failure, "")
+    if clue is not None and clue.kind is ClueKind.DRIFT:
+        return f"{d.model_class} exports; {clue.reason}."
     verdict = _VERDICTS.get(failure.stage, f"export stops at {failure.stage}")
     return f"{d.model_class}: {verdict}{blamed}: {reason(failure, clue_of(failure, ''))}."
 
@@ -170,7 +173,7 @@ def _sufficiency(d: Diagnosis) -> list[str]:
 def unproven(d: Diagnosis) -> list[str]:
     """What could not be shown, and why: one line each, repeated reasons once."""
     clue = clue_of(d.failure, "") if d.failure and not d.culprits and not d.request else None
-    lines = [f"the failure itself names {module_name(clue.fqn, d.model_class)}"] if clue else []
+    lines = [] if clue is None or clue.kind is ClueKind.DRIFT else [f"the failure itself names {module_name(clue.fqn, d.model_class)}"]
     lines += [
         f"{module_name(culprit.fqn, d.model_class)}: {first_line(culprit.proof.reason) or 'named by the failure only'}"
         for culprit in d.culprits
@@ -192,7 +195,9 @@ def next_step(d: Diagnosis) -> str:
     if d.stopped:
         return "run it again to the end; what stands here was found so far."
     if not d.culprits:
-        return advice(d.failure) if d.failure.stage in _NO_LAYER else "d.failure.details and d.log say more."
+        clue = clue_of(d.failure, "")
+        known = d.failure.stage in _NO_LAYER or (clue is not None and clue.kind is ClueKind.DRIFT)
+        return advice(d.failure, clue) if known else "d.failure.details and d.log say more."
     culprit = d.culprits[0]
     return advice(culprit.failure, clue_of(culprit.failure, culprit.fqn), culprit.op)
 

@@ -33,12 +33,14 @@ class ComparedValues:
         rows: one for each value that the program and the file both have, in the order of execution.
         origins: where wrong numbers start, in the same order.
         outputs: what the program itself returns, without changed buffers; if eager returns something else, the capture is at fault.
+        random: an operator draws random numbers; what it draws is not compared.
         sessions: how many ONNX Runtime sessions it took.
     """
 
     rows: list[NodeError] = field(default_factory=list)
     origins: list[Clue] = field(default_factory=list)
     outputs: list[Any] = field(default_factory=list)
+    random: bool = False
     sessions: int = 0
 
 
@@ -123,7 +125,9 @@ class _Walk:
         got = self.onnx.get(node.name) if isinstance(own, torch.Tensor) else None
         if got is not None:
             got = _like(got, own)
-            if not _draws_numbers(node, own, self._own.__getitem__):
+            if _draws_numbers(node, own, self._own.__getitem__):
+                self.found.random = True
+            else:
                 self._compare(node, own, fed, got)
             fed = got if got.shape == own.shape else fed
         if fed is not own:

@@ -1,0 +1,52 @@
+"""Whether wrong numbers are no more than rounding that grows: then every operator is right, and no module is to blame."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from onnx_debug.case import Case
+from onnx_debug.outcome import Clue, ClueKind, Comparison, NodeError, Outcome
+from onnx_debug.packing import PackingError
+from onnx_debug.stages import compare, runtime
+from onnx_debug.verify.beyond import eager_outputs
+from onnx_debug.verify.inputs import like, nudged_values, replace_tensors
+
+_SHARE = 0.5  # of the difference that a change in the last digit of the inputs must bring about
+_IN_NODES = Clue("", ClueKind.DRIFT, reason="every operator is right, but rounding differences grow from one to the next")
+_IN_EAGER = Clue("", ClueKind.DRIFT, reason="eager itself answers as differently when its inputs change in the last digit")
+
+
+def seen_in_nodes(bad: Sequence[Comparison], nodes: Sequence[NodeError]) -> tuple[Clue, ...]:
+    """The clue, where every wrong output was followed to its operators and none of them goes wrong by itself."""
+    followed = {node.name for node in nodes if node.problem and not node.own_problem}
+    return (_IN_NODES,) if all(row.output in followed and _is_of_values(row) for row in bad) else ()
+
+
+def seen_in_eager(case: Case, index: int, outcome: Outcome) -> tuple[Clue, ...]:
+    """The clue, where eager itself answers as differently when its inputs change in the last digit. Runs the model twice.
+
+    Where an operator is known to go wrong by itself, that one is to blame, however shaky the model is.
+    """
+    if outcome.failure is not None and any(clue.kind is ClueKind.VALUE for clue in outcome.failure.clues):
+        return ()
+    rows = outcome.comparisons
+    bad = {row.output: row for row in rows if row.problem and row.input_index == index}
+    try:
+        given = replace_tensors(case.inputs[index], lambda tensor: like(tensor, tensor.detach()))
+        answers = [eager_outputs(case, inputs) for inputs in (given, nudged_values(case.inputs[index]))]
+    except PackingError:
+        return ()
+    one, other = (runtime.flat_tensors(answer) if answer is not None else [] for answer in answers)
+    names = [row.output for row in rows if row.input_index == index]
+    nudged = {row.output: row for row in compare.compare_outputs(names, one, other, atol=case.atol, rtol=case.rtol)}
+    alike = [_as_large(nudged.get(name), row) for name, row in bad.items()]
+    return (_IN_EAGER,) if alike and all(alike) else ()
+
+
+def _is_of_values(row: Comparison) -> bool:
+    return not math.isnan(row.max_abs_diff) and row.max_abs_diff > 0
+
+
+def _as_large(nudged: Comparison | None, seen: Comparison) -> bool:
+    return nudged is not None and _is_of_values(seen) and nudged.max_abs_diff >= _SHARE * seen.max_abs_diff
