@@ -158,10 +158,21 @@ def from_fx_node(node: fx.Node, locator: Locator, kind: ClueKind = ClueKind.NODE
         fqn = locator.fqn(path)
         if fqn is not None:
             user = [source_at(*line) for line in lines if not _TORCH.search(line[0])]
-            way = locator.way_to(fqn, lines) or tuple(user[-1:])
+            way = locator.way_to(fqn, lines) or _hook(locator.names.modules[fqn]) or tuple(user[-1:])
             below = user[user.index(way[-1]) + 1 :] if way and way[-1] in user else []
             return [Clue(fqn, kind, way[0] if way else None, operator_name(node.target), below=(*way[1:], *below))]
     return [replace(clue, op=operator_name(node.target)) for clue in from_lines(reversed(lines), locator, kind)]
+
+
+def _hook(module: nn.Module) -> tuple[Source, ...]:
+    """The line of a module's only hook. A capture's stack traces hold forwards only: what has no line in its module was done by a hook."""
+    hooks = [hook if inspect.isroutine(hook) else type(hook).__call__ for hook in torch_internals.forward_hooks(module)]
+    functions = [inspect.unwrap(getattr(hook, "__func__", hook)) for hook in hooks]
+    user = [found for found in functions if isinstance(found, types.FunctionType) and not _TORCH.search(found.__code__.co_filename)]
+    if len(user) != 1:
+        return ()
+    code = user[0].__code__
+    return (syntax.only_return(user[0]) or source_at(code.co_filename, code.co_firstlineno, code.co_name),)
 
 
 def parse_stack_trace(text: str) -> list[tuple[str, int]]:

@@ -54,6 +54,8 @@ def pack(value: Any) -> Packed:
         pickler.dump(value)
     except Exception as error:
         raise PackingError(f"{type(error).__name__}: {error}") from error
+    if any(isinstance(leaf, torch.Tensor) and torch_internals.is_transformed(leaf) for leaf in pickler.leaves):
+        raise PackingError("a tensor inside a torch.func transform, such as vmap or grad, has no value of its own")
     return Packed(buffer.getvalue(), tuple(pickler.leaves))
 
 

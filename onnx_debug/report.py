@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from onnx_debug import syntax
 from onnx_debug.diagnosis import Answer, Culprit, ModuleCall, Proof, ProofKind, Step
 from onnx_debug.findings import Finding, Question
-from onnx_debug.outcome import Failure, Outcome, Trial
+from onnx_debug.outcome import Failure, Outcome, Stage, Trial
 from onnx_debug.tree import Tree
 from onnx_debug.workshop import EagerReport
 
@@ -36,6 +37,9 @@ def _culprit(finding: Finding, tree: Tree, describe: Describe, graph_path: str |
     clue, failure = finding.clue, finding.failure
     if clue is not None and clue not in failure.clues:  # what led to the module says more than how it fails alone
         failure = replace(failure, clues=(clue, *failure.clues))
+    source = clue.source if clue is not None else None
+    if source is None and finding.own_code and failure.stage is Stage.COMPARE and info.forward is not None:
+        source = syntax.only_statement(info.forward)
     return Culprit(
         finding.fqn,
         info.class_name,
@@ -44,7 +48,7 @@ def _culprit(finding: Finding, tree: Tree, describe: Describe, graph_path: str |
         failure,
         aliases=info.aliases,
         call_index=finding.call,
-        source=clue.source if clue is not None else None,
+        source=source,
         op=clue.op if clue is not None and clue.op else finding.failure.op,
         reason=clue.reason if clue is not None else "",
         inputs=failing.inputs,

@@ -37,8 +37,27 @@ def only_return(function: FunctionType) -> Source | None:
     except (OSError, TypeError, SyntaxError):
         return None
     returns = [node for node in ast.walk(tree) if isinstance(node, ast.Return)]
-    if len(returns) != 1:
-        return None
-    line = start + returns[0].lineno - 1
     file = function.__code__.co_filename
-    return Source(file, line, linecache.getline(file, line).strip(), function.__name__)
+    return _line(Source(file, start, function=function.__name__), start + returns[0].lineno - 1) if len(returns) == 1 else None
+
+
+def only_statement(function: Source) -> Source | None:
+    """The line of a function's only statement: whatever the function does wrong, it does there.
+
+    Args:
+        function: the line at which its definition begins, decorators included.
+    """
+    try:
+        tree = ast.parse("".join(linecache.getlines(function.file)))
+    except (SyntaxError, ValueError):  # a notebook cell with magics
+        return None
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef) and function.line in (node.lineno, *(mark.lineno for mark in node.decorator_list)):
+            body = [part for part in node.body if not (isinstance(part, ast.Expr) and isinstance(part.value, ast.Constant))]
+            simple = len(body) == 1 and not isinstance(body[0], ast.If | ast.For | ast.While | ast.With | ast.Try)
+            return _line(function, body[0].lineno) if simple else None
+    return None
+
+
+def _line(function: Source, line: int) -> Source:
+    return Source(function.file, line, linecache.getline(function.file, line).strip(), function.function)

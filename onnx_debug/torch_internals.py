@@ -224,6 +224,21 @@ def is_compiled(module: nn.Module) -> bool:
     return getattr(module, "_compiled_call_impl", None) is not None or hasattr(module.forward, "_torchdynamo_orig_callable")
 
 
+def is_transformed(tensor: torch.Tensor) -> bool:
+    """True for what a function sees under `torch.func.vmap` or `grad`: it means nothing outside of it.
+
+    Without the private name such tensors are copied like others, which fails.
+    """
+    functorch = getattr(torch._C, "_functorch", None)
+    wrapped = getattr(functorch, "is_functorch_wrapped_tensor", None)
+    return wrapped is not None and bool(wrapped(tensor))
+
+
+def forward_hooks(module: nn.Module) -> list[Callable[..., Any]]:
+    """What is registered to run before or after a module's forward."""
+    return [hook for name in ("_forward_pre_hooks", "_forward_hooks") for hook in getattr(module, name, {}).values()]
+
+
 def holds_script_objects(module: nn.Module) -> bool:
     """True when replacing `forward` alone would leave TorchScript objects in the tree, which the capture then trips over."""
     return any(

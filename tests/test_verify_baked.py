@@ -56,6 +56,11 @@ class Innocent(nn.Module):
         return torch.softmax(x, -1) * 0.7
 
 
+class Indexes(nn.Module):
+    def forward(self, x):
+        return x[:, 3] + x[:, 1]
+
+
 def export(model, args, path, *, dynamo=False):
     with torch_internals.reuse_operator_registry(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -102,3 +107,8 @@ def test_a_number_that_another_module_returned_is_traced_to_it(tmp_path):
 def test_constants_of_the_code_are_not_named(tmp_path):
     x = torch.rand(3, 4)
     assert found_in(nn.Sequential(nn.Linear(4, 4), Innocent()), tmp_path, x, torch.rand(3, 4)) == []
+
+
+def test_an_index_that_is_by_chance_the_position_of_a_maximum_is_not_named(tmp_path):
+    one, other = torch.eye(4)[3:], torch.eye(4)[1:2]
+    assert found_in(Indexes(), tmp_path, one, other) == []

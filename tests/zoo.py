@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import random
 import signal
 import time
 from collections.abc import Callable
@@ -309,8 +310,6 @@ class BakedRandom(nn.Module):
     """A Python random number becomes a constant of the graph."""
 
     def forward(self, x):
-        import random
-
         return x + random.random()
 
 
@@ -402,6 +401,29 @@ class Spectrum(nn.Module):
         return torch.stft(x.flatten(1), 16, return_complex=True, window=torch.ones(16)).abs()
 
 
+class HookedOperator(nn.Sequential):
+    """The stack traces of a capture hold no hooks."""
+
+    def __init__(self) -> None:
+        super().__init__(nn.Linear(8, 8), nn.Tanh(), nn.Linear(8, 8))
+        self[1].register_forward_hook(spin)
+
+
+def spin(module, args, output):
+    return output + torch.linalg.qr(output)[0].sum()
+
+
+class Transformed(nn.Module):
+    """What a module gets under vmap cannot be recorded."""
+
+    def __init__(self, bad: nn.Module) -> None:
+        super().__init__()
+        self.inner, self.bad = nn.Linear(8, 8), bad
+
+    def forward(self, x):
+        return self.bad(torch.func.vmap(self.inner)(x))
+
+
 class ConvNet(nn.Module):
     """The small net of old introductions."""
 
@@ -482,7 +504,7 @@ CASES = [
     ),
     ZooCase("no_kernel", lambda: Stack({1: DoubleErf()}), Stage.LOAD, {"blocks.1.extra": True}, "torch.erf(x.double())"),
     ZooCase("noise", lambda: nn.Sequential(nn.Linear(8, 8), DrawsNoise()), Stage.COMPARE, {"1": True}, "torch.randn_like"),
-    ZooCase("baked_random", lambda: nn.Sequential(nn.Linear(8, 8), BakedRandom()), Stage.COMPARE, {"1": True}),
+    ZooCase("baked_random", lambda: nn.Sequential(nn.Linear(8, 8), BakedRandom()), Stage.COMPARE, {"1": True}, "random.random()"),
     ZooCase("killed", lambda: Stack({1: KilledInCapture()}), Stage.CAPTURE, {"blocks.1.extra": True}, mode=Mode.CRASH),
     ZooCase(
         "hangs",
@@ -505,6 +527,9 @@ CASES = [
     ),
     ZooCase("compiled", lambda: nn.Sequential(Compiled(), nn.Linear(8, 8)), Stage.TRANSLATE, {"0.bad": True}, "torch.linalg.qr"),
     ZooCase("quantised", Quantised, Stage.CAPTURE, {"1": True}),
+    ZooCase("hook_operator", HookedOperator, Stage.TRANSLATE, {"1": True}, "torch.linalg.qr(output)"),
+    ZooCase("vmap", lambda: Transformed(nn.Identity()), None),
+    ZooCase("vmap_operator", lambda: Transformed(UntranslatedOperator()), Stage.TRANSLATE, {"bad": True}, "torch.linalg.qr"),
     ZooCase("parametrization", OrthogonalWeight, Stage.TRANSLATE, {"turn.parametrizations.weight.0": True}),
     ZooCase(
         "legacy_operator",

@@ -40,7 +40,7 @@ def baked_constants(path: Path, one: Recording, other: Recording, locator: Locat
     computed = list(_computed(one, other))
     found = []
     for name, value in _constants(model, _parameters(locator)).items():
-        matches = [(fqn, what) for fqn, what, number in computed if _equal(value, number)]
+        matches = [(fqn, what) for fqn, what, number in computed if _equal(value, number) and not _by_chance(value, what)]
         if matches:
             clue = _user_of(model, name, locator) or Clue(matches[-1][0], ClueKind.BAKED)
             fqn, what = next((match for match in matches if match[0] == clue.fqn), matches[0])
@@ -129,6 +129,12 @@ def _user_of(model: onnx.ModelProto, name: str, locator: Locator) -> Clue | None
     nodes = [node for node in model.graph.node if name in node.output or name in node.input]
     found = [clue for node in nodes for clue in from_onnx_nodes([node], locator)]
     return next((clue for clue in found if clue.source is not None), found[0] if found else None)
+
+
+def _by_chance(constant: Array, what: str) -> bool:
+    """Small whole numbers are everywhere: they say something as a value or a size, not as a maximum or a position."""
+    small = constant.size == 1 and constant.dtype.kind in "iu" and abs(int(constant.reshape(()))) < 16
+    return small and bool(what) and not what.startswith("size")
 
 
 def _text(value: Array) -> str:
