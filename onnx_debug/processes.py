@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 import os
 import resource
 import signal
@@ -115,6 +116,7 @@ def fork(work: Callable[[Connection], None], output: Path, *, tied: bool = True)
             theirs.close()
             raise
     if pid == 0:
+        gc.freeze()  # what is garbage already stays: its native destructors may wait for threads that do not exist here
         status = 1
         try:
             for line in (ours, *_lines):

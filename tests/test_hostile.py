@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import resource
 import signal
@@ -12,6 +13,8 @@ import threading
 import time
 from pathlib import Path
 
+import onnx
+import onnxruntime
 import pytest
 import torch
 
@@ -182,3 +185,23 @@ def test_a_diagnosis_may_be_looked_at_while_it_is_made():
             thread.join(0.1)
         assert [culprit.fqn for culprit in session.diagnosis.culprits] == ["blocks.1.extra"]
         assert session.calls("blocks.1")[0].inputs
+
+
+class Collects(torch.nn.Module):
+    def forward(self, x):
+        gc.collect()
+        return x
+
+
+def test_garbage_whose_destructor_waits_for_threads_is_left_alone():
+    graph = onnx.parser.parse_model('<ir_version: 10, opset_import: ["" : 20]> agraph (float[2] x) => (float[2] z) { z = Relu(x) }')
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 4
+    gc.disable()
+    try:
+        garbage = [onnxruntime.InferenceSession(graph.SerializeToString(), options, providers=["CPUExecutionProvider"])]
+        garbage.append(garbage)
+        del garbage
+        assert onnx_debug.diagnose(Collects(), GIVEN, timeout=20.0, **LEGACY).ok
+    finally:
+        gc.enable()
