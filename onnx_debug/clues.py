@@ -158,16 +158,16 @@ def from_fx_node(node: fx.Node, locator: Locator, kind: ClueKind = ClueKind.NODE
         fqn = locator.fqn(path)
         if fqn is not None:
             user = [source_at(*line) for line in lines if not _TORCH.search(line[0])]
-            way = locator.way_to(fqn, lines) or _hook(locator.names.modules[fqn]) or tuple(user[-1:])
+            way = locator.way_to(fqn, lines) or _unseen(locator.names.modules[fqn]) or tuple(user[-1:])
             below = user[user.index(way[-1]) + 1 :] if way and way[-1] in user else []
             return [Clue(fqn, kind, way[0] if way else None, operator_name(node.target), below=(*way[1:], *below))]
     return [replace(clue, op=operator_name(node.target)) for clue in from_lines(reversed(lines), locator, kind)]
 
 
-def _hook(module: nn.Module) -> tuple[Source, ...]:
-    """The line of a module's only hook. A capture's stack traces hold forwards only: what has no line in its module was done by a hook."""
-    hooks = [hook if inspect.isroutine(hook) else type(hook).__call__ for hook in torch_internals.forward_hooks(module)]
-    functions = [inspect.unwrap(getattr(hook, "__func__", hook)) for hook in hooks]
+def _unseen(module: nn.Module) -> tuple[Source, ...]:
+    """The line of a module's only function that a capture's stack traces leave out: a hook, or a forward of another name."""
+    given = [*torch_internals.forward_hooks(module), *(held for name, held in vars(module).items() if name == "forward")]
+    functions = [inspect.unwrap(getattr(held, "__func__", held)) if inspect.isroutine(held) else type(held).__call__ for held in given]
     user = [found for found in functions if isinstance(found, types.FunctionType) and not _TORCH.search(found.__code__.co_filename)]
     if len(user) != 1:
         return ()
@@ -301,11 +301,11 @@ def from_onnx_nodes(nodes: Iterable[onnx.NodeProto], locator: Locator) -> list[C
 
 
 def _codes(module: nn.Module) -> Iterator[types.CodeType]:
-    """The code of all functions that the module's class defines, nested ones included."""
-    for kind in type(module).__mro__:
-        if kind is nn.Module:
-            return
-        for member in vars(kind).values():
+    """The code of all functions that the module or its class defines, nested ones included."""
+    own = [held for held in vars(module).values() if inspect.isroutine(held)]  # a forward that was given to one module only
+    kinds = itertools.takewhile(lambda kind: kind is not nn.Module, type(module).__mro__)
+    for members in (own, *(vars(kind).values() for kind in kinds)):
+        for member in members:
             function = inspect.unwrap(member) if callable(member) else getattr(member, "fget", None)
             code = getattr(function, "__code__", None)
             if isinstance(code, types.CodeType):

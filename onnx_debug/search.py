@@ -178,7 +178,7 @@ class Search:
         if any(clue.kind is ClueKind.SPECIALIZATION for clue in failure.clues):
             return False  # a conflict about a dynamic size also goes away, but a module fixes that size
         outcome = yield from self._ask(Trial("", minimal_options=True), _DEFAULT_OPTIONS)
-        if not outcome.ok and not _goes_further(outcome.failure, failure):
+        if not outcome.ok and (self.findings.culprits or not _goes_further(outcome.failure, failure)):
             return False
         children = self._children("")
         bare = yield from self._ask(Trial("", stubs=frozenset(children)), _replaced("bisect the model", children))

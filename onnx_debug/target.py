@@ -127,7 +127,8 @@ def part_target(bench: Bench, trial: Trial) -> Target:
         options |= {} if shapes is None else {"dynamic_shapes": shapes}
     else:
         axes = alone.dynamic_axes([found for found in calls.values() if found is not None]) if bench.case.asks_dynamic else {}
-        options |= {"input_names": [f"input_{i}" for i in range(len(inputs.leaves))], "dynamic_axes": axes} if axes else {}
+        # Tracing leaves out the inputs that nothing uses: by their names the others are known.
+        options |= {"input_names": [f"input_{i}" for i in range(len(inputs.leaves))], "dynamic_axes": axes}
     locator = clues.Locator(bench.names, trial.module, alone.INNER)
     return Target(wrapper, tuple(inputs.leaves), {}, options, locator, feeds, expected, bench.directory / "model.onnx")
 

@@ -218,3 +218,9 @@ def test_a_custom_translation_table_passes_through_and_helps():
     helped = onnx_debug.diagnose(zoo.RootOwnCode().eval(), (torch.randn(8, 8),), custom_translation_table=table)
     assert plain.failure.stage is Stage.TRANSLATE
     assert helped.failure.stage is Stage.COMPARE
+
+
+@pytest.mark.parametrize("dynamo", [True, False])
+def test_a_dict_before_an_empty_dict_is_an_argument_of_the_model(dynamo):
+    batch = {"x": torch.randn(2, 4), "scale": torch.ones(1)}
+    assert onnx_debug.diagnose(zoo.FromDict(), (batch, {}), dynamo=dynamo).ok

@@ -413,6 +413,39 @@ def spin(module, args, output):
     return output + torch.linalg.qr(output)[0].sum()
 
 
+class GivenForward(nn.Sequential):
+    """One of two equal modules computes something else: its forward was replaced."""
+
+    def __init__(self) -> None:
+        super().__init__(nn.Linear(8, 8), nn.Tanh(), nn.Tanh())
+        self[2].forward = turn
+
+
+def turn(x):
+    return x + torch.linalg.qr(x[0])[0].sum()
+
+
+class TakesNumber(nn.Module):
+    """Tracing leaves out the input that it turned into a constant."""
+
+    def forward(self, x):
+        return self.pick(x, x.argmax())
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pick = Pick()
+
+
+class Pick(nn.Module):
+    def forward(self, x, position):
+        return x.flatten()[int(position)] + x
+
+
+class FromDict(nn.Module):
+    def forward(self, batch):
+        return batch["x"] * batch["scale"]
+
+
 class Transformed(nn.Module):
     """What a module gets under vmap cannot be recorded."""
 
@@ -528,6 +561,7 @@ CASES = [
     ZooCase("compiled", lambda: nn.Sequential(Compiled(), nn.Linear(8, 8)), Stage.TRANSLATE, {"0.bad": True}, "torch.linalg.qr"),
     ZooCase("quantised", Quantised, Stage.CAPTURE, {"1": True}),
     ZooCase("hook_operator", HookedOperator, Stage.TRANSLATE, {"1": True}, "torch.linalg.qr(output)"),
+    ZooCase("given_forward", GivenForward, Stage.TRANSLATE, {"2": True}, "torch.linalg.qr(x[0])"),
     ZooCase("vmap", lambda: Transformed(nn.Identity()), None),
     ZooCase("vmap_operator", lambda: Transformed(UntranslatedOperator()), Stage.TRANSLATE, {"bad": True}, "torch.linalg.qr"),
     ZooCase("parametrization", OrthogonalWeight, Stage.TRANSLATE, {"turn.parametrizations.weight.0": True}),
@@ -558,5 +592,8 @@ CASES = [
         check_scale=1000.0,
     ),
     ZooCase("legacy_torch_s_own", CallsTorchsOwn, Stage.TRANSLATE, {"pool": True}, "return self.pool(self.body(x))", options=_LEGACY),
+    ZooCase(
+        "legacy_input_left_out", TakesNumber, Stage.COMPARE, {"pick": True}, "int(position)", options=_LEGACY, check_shapes=((2, 5, 8),)
+    ),
     ZooCase("legacy_plain", Stack, None, options=_LEGACY),
 ]

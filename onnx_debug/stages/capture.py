@@ -94,10 +94,12 @@ def export(
         watching.enter_context(torch_internals.watch_fixed_symbols(lambda symbol, size: seen.fixed.extend(_fixed(symbol, size, locator))))
         watching.enter_context(_watched_exporter(seen, recorder, reach, started) if dynamo else _watched_trace(recorder, reach, started))
         reach(Stage.OPTIONS if dynamo else Stage.CAPTURE)
+        # A dict at the end of `args` would be taken for keyword arguments.
+        args = (*call.args, {}) if call.args and isinstance(call.args[-1], dict) and not call.kwargs else call.args
         try:
             # The log of the dynamo exporter is worth reading; the legacy one would write Python's stack into every node of the file.
             seen.program = torch.onnx.export(
-                call.model, call.args, str(call.path), kwargs=call.kwargs or None, **{"verbose": dynamo, **call.options}
+                call.model, args, str(call.path), kwargs=call.kwargs or None, **{"verbose": dynamo, **call.options}
             )
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever the exporter raises is the answer
             seen.error = error
