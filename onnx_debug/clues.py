@@ -120,7 +120,7 @@ def from_exception(error: BaseException, locator: Locator) -> list[Clue]:
         named = from_fx_node(node, locator) if node is not None else []
         if node is not None and torch_internals.is_untranslated(link):
             named = [replace(clue, reason=_complex_reason(node)) for clue in named]
-        others = (_from_torchscript_frames(frames, locator), from_frames(frames, locator), _from_script_objects(frames, locator))
+        others = (_from_torchscript_frames(frames, locator), from_frames(frames, locator), _from_held_objects(frames, locator))
         found += [clue for clue in (*named, *others) if clue is not None and clue not in found]
     nodes = [clue for clue in found if clue.kind is ClueKind.NODE]
     return nodes or found[:1] or _from_defined_at(error, locator)
@@ -231,12 +231,13 @@ def _from_torchscript_frames(frames: list[Frame], locator: Locator) -> Clue | No
     return None
 
 
-def _from_script_objects(frames: list[Frame], locator: Locator) -> Clue | None:
-    """The module that holds the TorchScript object which the exporter was looking at when it failed, before any forward ran."""
+def _from_held_objects(frames: list[Frame], locator: Locator) -> Clue | None:
+    """The module that holds what the exporter was looking at when it failed, before any forward ran."""
     for frame, _ in reversed(frames):
         for held in frame.f_locals.values():
-            if torch_internals.is_script_object(held):
-                owners = [fqn for fqn, module in locator.names.modules.items() if any(held is own for own in vars(module).values())]
+            if torch_internals.stops_captures(held):
+                known = locator.names.modules
+                owners = [fqn for fqn, module in known.items() if any(held is own for own in torch_internals.held_by(module))]
                 return Clue(locator.names.canonical(owners[0]) or "", ClueKind.FRAME) if owners else None
     return None
 

@@ -77,7 +77,7 @@ def install(names: ModuleNames, stub: Stub, *, dynamo: bool) -> None:
     """Replace the module's forward, without its hooks, by the placeholder."""
     module = names.modules[stub.fqn]
     forward = _captured_placeholder(stub) if dynamo else _traced_placeholder(stub)
-    if torch_internals.holds_script_objects(module):
+    if torch_internals.must_leave(module):
         _replace_in_parents(names, stub.fqn, _Substitute(module, forward))
         return
     for hooks in _HOOKS:
@@ -87,7 +87,10 @@ def install(names: ModuleNames, stub: Stub, *, dynamo: bool) -> None:
 
 
 class _Substitute(nn.Module):
-    """Stands in for a module that holds TorchScript objects: these must leave the tree as well. Other attributes are the original's."""
+    """Stands in for a module that holds TorchScript objects or lazy parameters: these must leave the tree as well.
+
+    Other attributes are the original's.
+    """
 
     def __init__(self, original: nn.Module, forward: Callable[..., Any]) -> None:
         super().__init__()

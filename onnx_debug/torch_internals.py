@@ -118,8 +118,11 @@ def build_operator_tables() -> None:
 
 
 def warm_up(*, dynamo: bool) -> None:
-    """Export a small module, so that what the exporter imports and builds at its first use is there for every fork of this process."""
-    with reuse_operator_registry(), warnings.catch_warnings():
+    """Export a small module, so that what the exporter imports and builds at its first use is there for every fork of this process.
+
+    The random numbers stay as they are: a model that makes its weights when it first runs must make the same ones in every fork.
+    """
+    with reuse_operator_registry(), warnings.catch_warnings(), torch.random.fork_rng(devices=()):
         warnings.simplefilter("ignore")
         module = nn.Sequential(nn.Linear(2, 2), nn.LayerNorm(2), nn.ReLU()).eval()
         torch.onnx.export(module, (torch.zeros(1, 2),), cast(str, io.BytesIO()), dynamo=dynamo, verbose=False)
@@ -239,14 +242,17 @@ def forward_hooks(module: nn.Module) -> list[Callable[..., Any]]:
     return [hook for name in ("_forward_pre_hooks", "_forward_hooks") for hook in getattr(module, name, {}).values()]
 
 
-def holds_script_objects(module: nn.Module) -> bool:
-    """True when replacing `forward` alone would leave TorchScript objects in the tree, which the capture then trips over."""
-    return any(
-        isinstance(part, torch.jit.ScriptModule) or any(is_script_object(held) for held in vars(part).values()) for part in module.modules()
-    )
+def must_leave(module: nn.Module) -> bool:
+    """True when replacing `forward` alone would leave things in the tree which the capture then trips over."""
+    return any(isinstance(part, torch.jit.ScriptModule) or any(stops_captures(held) for held in held_by(part)) for part in module.modules())
 
 
-def is_script_object(value: Any) -> bool:
-    """True for an object of a TorchScript class, such as the packed weights of a quantised layer."""
+def stops_captures(value: Any) -> bool:
+    """True for an object of a TorchScript class, such as the packed weights of a quantised layer, and for a parameter without a shape."""
     script_object: Any = getattr(torch, "ScriptObject", None) or getattr(torch._C, "ScriptObject", ())
-    return isinstance(value, script_object)
+    return isinstance(value, script_object) or nn.parameter.is_lazy(value)
+
+
+def held_by(module: nn.Module) -> list[Any]:
+    """The module's own attributes, parameters and buffers."""
+    return [*vars(module).values(), *module._parameters.values(), *module._buffers.values()]

@@ -396,6 +396,13 @@ class Quantised(nn.Sequential):
         super().__init__(nn.Linear(8, 8), torch.ao.nn.quantized.dynamic.Linear(8, 8), nn.ReLU())
 
 
+class Lazy(nn.Sequential):
+    """Weights that are made when the model first runs are the same in eager and in the export."""
+
+    def __init__(self) -> None:
+        super().__init__(nn.Linear(8, 8), nn.LazyLinear(8), nn.ReLU(), nn.LazyLinear(8))
+
+
 class Spectrum(nn.Module):
     def forward(self, x):
         return torch.stft(x.flatten(1), 16, return_complex=True, window=torch.ones(16)).abs()
@@ -559,6 +566,7 @@ CASES = [
         "torch.cond(",
     ),
     ZooCase("compiled", lambda: nn.Sequential(Compiled(), nn.Linear(8, 8)), Stage.TRANSLATE, {"0.bad": True}, "torch.linalg.qr"),
+    ZooCase("lazy", Lazy, None),
     ZooCase("quantised", Quantised, Stage.CAPTURE, {"1": True}),
     ZooCase("hook_operator", HookedOperator, Stage.TRANSLATE, {"1": True}, "torch.linalg.qr(output)"),
     ZooCase("given_forward", GivenForward, Stage.TRANSLATE, {"2": True}, "torch.linalg.qr(x[0])"),
