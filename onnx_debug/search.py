@@ -96,6 +96,9 @@ class Search:
         if any(clue.kind is ClueKind.DRIFT for clue in failure.clues):
             return  # no module computes anything wrong
         clues = list(failure.clues) or [hint for hint in outcome.hints if hint.kind is ClueKind.SPECIALIZATION]
+        whole = self.findings.whole
+        if not clues and failure.stage is Stage.COMPARE and whole is not None and alike(whole.failure, failure):
+            clues = list(whole.failure.clues) if whole.failure is not None else []  # beside placeholders wrong numbers name nobody
         found = yield from self._prove_first(clues, failure)
         if found is not None:
             yield from self._prove_scanned(outcome, failure)

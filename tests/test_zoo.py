@@ -6,6 +6,7 @@ import warnings
 
 import pytest
 import torch
+from onnxscript import opset18
 
 import onnx_debug
 from onnx_debug.diagnosis import ProofKind
@@ -46,6 +47,16 @@ def test_an_opset_that_nobody_has_is_the_fault_of_the_request_though_every_modul
     found = onnx_debug.diagnose(zoo.Stack().eval(), (torch.randn(2, 5, 8),), dynamo=False, opset_version=99)
     assert not found.culprits
     assert "opset_version: 99" in found.request
+
+
+def test_wrong_numbers_of_several_modules_are_followed_by_the_clues_of_the_whole_model():
+    def relu(x, approximate: str = "none"):
+        return opset18.Relu(x)
+
+    table = {torch.ops.aten.gelu.default: relu}
+    found = onnx_debug.diagnose(zoo.Stack(depth=2).eval(), (torch.randn(2, 5, 8),), custom_translation_table=table)
+    assert {culprit.fqn for culprit in found.culprits} == {"blocks.0.act", "blocks.1.act"}
+    assert len(found.trials) <= 7
 
 
 def test_three_faults_of_three_kinds_take_at_most_twelve_trials():
