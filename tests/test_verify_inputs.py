@@ -112,7 +112,8 @@ def test_a_scale_goes_beyond_what_was_seen_and_leaves_shares_and_masks():
 def test_where_the_exporter_froze_a_branch_the_other_ways_are_tried_too():
     case = make_case(nn.Identity(), (torch.rand(3),))
     assert [one.goal for one in further_inputs(case)] == ["fresh values 1", "fresh values 2"]
-    larger, smaller, negative = (one.inputs[0][0] for one in further_inputs(case, branches=True)[2:])
+    larger, smaller, negative, far = (one.inputs[0][0] for one in further_inputs(case, branches=True)[2:])
     assert larger.max() <= 1  # shares keep their range
     assert smaller.min() >= 0
     assert negative.max() < 0
+    assert far.min() < negative.min()
