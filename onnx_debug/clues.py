@@ -248,9 +248,8 @@ def from_torchscript_node(node: Any, locator: Locator) -> Clue | None:
     if fqn is None:
         return None
     stack = [(file, int(line)) for file, line in re.findall(r"^(.+?)\((\d+)\):", node.sourceRange(), re.MULTILINE)]
-    lines = list(
-        itertools.takewhile(lambda line: not _TRIAL.search(line[0]), stack)
-    )  # outside of the trial the stack is that of our caller
+    # Outside of the trial the stack is that of our caller.
+    lines = list(itertools.takewhile(lambda line: not _TRIAL.search(line[0]), stack))
     way = locator.way_to(fqn, lines[::-1]) or tuple(source_at(*line) for line in lines[:1])
     return Clue(fqn, ClueKind.NODE, way[0] if way else None, op=node.kind(), below=way[1:])
 

@@ -81,7 +81,7 @@ def _describe(mismatched: int, unlike: int, max_abs: float, total: int, where: t
         return ""
     place = f" at {list(where)}" if where else ""
     if unlike:
-        return f"NaN or Inf in only one of the two, {unlike} of {total} elements, first{place}"
+        return f"NaN or Inf in only one of the two{place}, {unlike} of {total} elements"
     return f"max difference {max_abs:.3g}{place}, {mismatched} of {total} elements"
 
 
