@@ -169,7 +169,7 @@ class Search:
         """Does it fail before the model runs, and only because of what is asked? What the model holds can fail there too."""
         if failure.stage is not Stage.OPTIONS:
             return False
-        if not self._answers[Trial("")].ok:  # else the file exists, and lacks what was asked for
+        if Trial("", beyond=True) not in self._answers:  # else the file exists, and lacks what was asked for
             outcome = yield from self._ask(Trial("", minimal_options=True), _DEFAULT_OPTIONS)
             if alike(outcome.failure, failure):
                 return False

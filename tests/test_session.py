@@ -224,3 +224,9 @@ def test_a_custom_translation_table_passes_through_and_helps():
 def test_a_dict_before_an_empty_dict_is_an_argument_of_the_model(dynamo):
     batch = {"x": torch.randn(2, 4), "scale": torch.ones(1)}
     assert onnx_debug.diagnose(zoo.FromDict(), (batch, {}), dynamo=dynamo).ok
+
+
+def test_a_file_that_lacks_what_was_asked_for_is_the_request_s_fault_without_another_trial():
+    found = onnx_debug.diagnose(zoo.ConvNet().eval(), (torch.randn(1, 1, 8, 8),), opset_version=13)
+    assert "opset_version: 13" in found.request
+    assert len(found.trials) == 2
