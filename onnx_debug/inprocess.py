@@ -21,6 +21,7 @@ from onnx_debug.untouched import untouched
 from onnx_debug.verify import beyond
 from onnx_debug.verify.baked import baked_constants
 from onnx_debug.verify.drift import seen_in_eager
+from onnx_debug.verify.eager import eager_outputs
 from onnx_debug.workshop import (
     Board,
     EagerReport,
@@ -80,7 +81,7 @@ class InProcessLab:
 
         def eager(inputs: Inputs) -> list[torch.Tensor] | None:
             with untouched(self._case.model):
-                return beyond.eager_outputs(self._case, _copied(inputs))
+                return eager_outputs(self._case, _copied(inputs))
 
         with muting.printed_to(self.directory / _OUTPUT), untouched(self._case.model):
             found = beyond.look_beyond(self._case, outcome, eager, Progress().stage, timeout)

@@ -22,7 +22,7 @@ from onnx_debug.processes import Child, fork
 from onnx_debug.recording import Call, ModuleNames, Recording
 from onnx_debug.shared import Setting
 from onnx_debug.verify.baked import baked_constants
-from onnx_debug.verify.beyond import eager_outputs
+from onnx_debug.verify.eager import eager_outputs
 from onnx_debug.workshop import EagerReport, EagerRun, describe, first_wrong_module, random_modules, run_eager
 
 Described = tuple[tuple[Any, ...], tuple[Any, ...]]

@@ -153,3 +153,14 @@ def test_an_opset_that_the_file_does_not_have_fails_the_request():
     assert found.failure.stage is Stage.OPTIONS
     assert found.culprits == ()
     assert "opset_version: 13 was asked for, but the file has opset" in found.request
+
+
+class ShakyBranch(SignBranch):
+    def forward(self, x):
+        return super().forward(x) + 1e-2 * torch.sin(1e6 * x)
+
+
+def test_a_difference_far_beyond_what_rounding_changes_counts():
+    found = onnx_debug.diagnose(nn.Sequential(ShakyBranch()), (torch.rand(4, 3),), dynamo=False)
+    assert found.culprits[0].fqn == "0"
+    assert not any("in the last digit" in note for note in found.notes)

@@ -11,13 +11,12 @@ import torch
 
 from onnx_debug.case import Case, Inputs
 from onnx_debug.outcome import Asked, ClueKind, Comparison, Failure, Mode, Outcome, Stage, signature
-from onnx_debug.packing import PackingError
 from onnx_debug.stages import compare, runtime
-from onnx_debug.torch_internals import tree_leaves
+from onnx_debug.verify import drift
 from onnx_debug.verify.asked import SizeTried, with_sizes
+from onnx_debug.verify.eager import keeps_state
 from onnx_debug.verify.further import further_inputs
-from onnx_debug.verify.inputs import FurtherInputs, like, nudged_values, replace_tensors
-from onnx_debug.verify.randomness import other_random_numbers
+from onnx_debug.verify.inputs import FurtherInputs, nudged_values
 
 Eager = Callable[[Inputs], list[torch.Tensor] | None]
 
@@ -47,17 +46,6 @@ def adopted(case: Case, outcome: Outcome, position: int) -> Case:
 
 def _waiting(case: Case, outcome: Outcome) -> list[FurtherInputs]:
     return further_inputs(case, branches=any(hint.kind is ClueKind.TRACER_WARNING for hint in outcome.hints))
-
-
-def eager_outputs(case: Case, inputs: Inputs) -> list[torch.Tensor] | None:
-    """The tensors that the model itself returns; None when it rejects these inputs."""
-    args, kwargs = inputs
-    try:
-        with torch.no_grad(), other_random_numbers(1):
-            returned = case.model(*args, **kwargs)
-    except Exception:  # noqa: BLE001 - whatever the user's model raises: these inputs are not for it
-        return None
-    return [leaf.detach() for leaf in tree_leaves(returned) if isinstance(leaf, torch.Tensor)]
 
 
 def look_beyond(case: Case, outcome: Outcome, eager: Eager, stage: Callable[[Stage], None], seconds: float) -> Beyond:
@@ -98,16 +86,6 @@ def _frozen(outcome: Outcome) -> list[str]:
     return [said] if lines else []
 
 
-def _keeps_state(case: Case) -> bool:
-    """Whether the model answers otherwise when it is called again: what it keeps from call to call is not in the graph."""
-    try:
-        given = [replace_tensors((case.args, case.kwargs), lambda tensor: like(tensor, tensor.detach())) for _ in range(2)]
-    except PackingError:
-        return False
-    one, other = (eager_outputs(case, inputs) for inputs in given)
-    return one is not None and other is not None and any(row.problem for row in compare.compare_outputs([""] * len(one), one, other))
-
-
 class _Look:
     def __init__(self, case: Case, outcome: Outcome, eager: Eager, stage: Callable[[Stage], None], deadline: float) -> None:
         self._case, self._outcome, self._eager, self._stage, self._deadline = case, outcome, eager, stage, deadline
@@ -128,7 +106,7 @@ class _Look:
                 break
             if further.goal not in self._accepted:  # of several with one goal one is enough
                 self._try(position, further)
-        if _keeps_state(self._case):
+        if keeps_state(self._case):
             self._notes.append(
                 "The model keeps state: called again with equal inputs, it answers otherwise; ONNX answers as the first time."
             )
@@ -143,7 +121,7 @@ class _Look:
         self._accepted.add(further.goal)
         rows = [replace(row, inputs=further.description) for row in self._compare(further.inputs, wanted)]
         wrong = any(row.problem for row in rows)
-        if wrong and self._is_unstable(further.inputs, wanted):
+        if wrong and self._is_unstable(further.inputs, wanted, rows):
             self._notes.append(f"With {further.description}, eager itself answers otherwise when its inputs change in the last digit.")
             return
         self._tried.append(SizeTried(further.sizes, accepted=True, agreed=not wrong))
@@ -165,7 +143,7 @@ class _Look:
         case = self._case
         return compare.compare_outputs(self._runnable.outputs, runtime.flat_tensors(wanted), got, atol=case.atol, rtol=case.rtol)
 
-    def _is_unstable(self, inputs: Inputs, wanted: list[torch.Tensor]) -> bool:
+    def _is_unstable(self, inputs: Inputs, wanted: list[torch.Tensor], rows: list[Comparison]) -> bool:
         """Whether rounding alone changes the answer as much, as where two scores tie and the larger is taken."""
         again = self._eager(nudged_values(inputs))
-        return again is not None and any(row.problem for row in self._rows_of(wanted, runtime.flat_tensors(again)))
+        return again is not None and drift.by_rounding(rows, self._rows_of(wanted, runtime.flat_tensors(again)))

@@ -9,8 +9,8 @@ from onnx_debug.case import Case
 from onnx_debug.outcome import Clue, ClueKind, Comparison, NodeError, Outcome
 from onnx_debug.packing import PackingError
 from onnx_debug.stages import compare, runtime
-from onnx_debug.verify.beyond import eager_outputs
-from onnx_debug.verify.inputs import like, nudged_values, replace_tensors
+from onnx_debug.verify.eager import copied, eager_outputs
+from onnx_debug.verify.inputs import nudged_values
 
 _SHARE = 0.5  # of the difference that a change in the last digit of the inputs must bring about
 _IN_NODES = Clue("", ClueKind.DRIFT, reason="every operator is right, but rounding differences grow from one to the next")
@@ -30,23 +30,22 @@ def seen_in_eager(case: Case, index: int, outcome: Outcome) -> tuple[Clue, ...]:
     """
     if outcome.failure is not None and any(clue.kind is ClueKind.VALUE for clue in outcome.failure.clues):
         return ()
-    rows = outcome.comparisons
-    bad = {row.output: row for row in rows if row.problem and row.input_index == index}
+    rows = [row for row in outcome.comparisons if row.input_index == index]
     try:
-        given = replace_tensors(case.inputs[index], lambda tensor: like(tensor, tensor.detach()))
-        answers = [eager_outputs(case, inputs) for inputs in (given, nudged_values(case.inputs[index]))]
+        answers = [eager_outputs(case, inputs) for inputs in (copied(case.inputs[index]), nudged_values(case.inputs[index]))]
     except PackingError:
         return ()
     one, other = (runtime.flat_tensors(answer) if answer is not None else [] for answer in answers)
-    names = [row.output for row in rows if row.input_index == index]
-    nudged = {row.output: row for row in compare.compare_outputs(names, one, other, atol=case.atol, rtol=case.rtol)}
-    alike = [_as_large(nudged.get(name), row) for name, row in bad.items()]
-    return (_IN_EAGER,) if alike and all(alike) else ()
+    nudged = compare.compare_outputs([row.output for row in rows], one, other, atol=case.atol, rtol=case.rtol)
+    return (_IN_EAGER,) if by_rounding(rows, nudged) else ()
+
+
+def by_rounding(rows: Sequence[Comparison], nudged: Sequence[Comparison]) -> bool:
+    """Whether every wrong output is about as far off when nothing but the last digit of eager's inputs changes."""
+    changed = {row.output: row.max_abs_diff for row in nudged}
+    wrong = [row for row in rows if row.problem]
+    return bool(wrong) and all(_is_of_values(row) and changed.get(row.output, 0.0) >= _SHARE * row.max_abs_diff for row in wrong)
 
 
 def _is_of_values(row: Comparison) -> bool:
     return not math.isnan(row.max_abs_diff) and row.max_abs_diff > 0
-
-
-def _as_large(nudged: Comparison | None, seen: Comparison) -> bool:
-    return nudged is not None and _is_of_values(seen) and nudged.max_abs_diff >= _SHARE * seen.max_abs_diff
