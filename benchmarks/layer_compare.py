@@ -17,9 +17,9 @@ import torch
 from torch import nn
 from torch.onnx.verification import verify_onnx_program
 
-from onnx_debug.clues import Locator
-from onnx_debug.recording import ModuleNames
-from onnx_debug.verify.values import compare_values
+from onnx_debug.eager.recorder import ModuleNames
+from onnx_debug.explain.locate import Locator
+from onnx_debug.explain.node_by_node import compare_values
 
 
 class Step(nn.Module):
@@ -51,14 +51,24 @@ def transformer(directory: Path, *, quick: bool) -> None:
     model, x = encoder(), torch.randn(2, 10, 64)
     program = export(model, (x,), directory / "encoder.onnx")
     locator = Locator(ModuleNames(model))
-    compare_values(program.exported_program, directory / "encoder.onnx", [x], locator)  # the first call loads libraries
-    ours, seconds = timed(lambda: compare_values(program.exported_program, directory / "encoder.onnx", [x], locator))
-    print(f"onnx_debug: {len(ours.rows)} values, {ours.sessions} session, {seconds:.3f} s, {len(ours.origins)} wrong")
+    compare_values(
+        program.exported_program, directory / "encoder.onnx", [x], locator
+    )  # the first call loads libraries
+    ours, seconds = timed(
+        lambda: compare_values(program.exported_program, directory / "encoder.onnx", [x], locator)
+    )
+    print(
+        f"onnx_debug: {len(ours.rows)} values, {ours.sessions} session, {seconds:.3f} s, {len(ours.origins)} wrong"
+    )
     if quick:
         return
     theirs, theirs_seconds = timed(lambda: verify_onnx_program(program, compare_intermediates=True))
-    print(f"torch:      {len(theirs)} values, {len(theirs)} sessions, {theirs_seconds:.1f} s; {theirs_seconds / seconds:.0f} times as long")
-    print(f"the same values: {sorted(row.name for row in ours.rows) == sorted(info.name for info in theirs)}")
+    print(
+        f"torch:      {len(theirs)} values, {len(theirs)} sessions, {theirs_seconds:.1f} s; {theirs_seconds / seconds:.0f} times as long"
+    )
+    print(
+        f"the same values: {sorted(row.name for row in ours.rows) == sorted(info.name for info in theirs)}"
+    )
 
 
 def planted(directory: Path) -> None:
@@ -69,14 +79,23 @@ def planted(directory: Path) -> None:
     wrong.op_type = "Sub"
     onnx.save(file, directory / "chain.onnx")
     found, seconds = timed(
-        lambda: compare_values(program.exported_program, directory / "chain.onnx", [torch.rand(3)], Locator(ModuleNames(model)))
+        lambda: compare_values(
+            program.exported_program,
+            directory / "chain.onnx",
+            [torch.rand(3)],
+            Locator(ModuleNames(model)),
+        )
     )
     (origin,) = found.origins
-    print(f"planted in a chain of {len(file.graph.node)} nodes: found in module {origin.fqn}, {found.sessions} session, {seconds:.3f} s")
+    print(
+        f"planted in a chain of {len(file.graph.node)} nodes: found in module {origin.fqn}, {found.sessions} session, {seconds:.3f} s"
+    )
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--quick", action="store_true")
     arguments = parser.parse_args()
     torch.set_num_threads(1)  # as in a trial's process

@@ -2,8 +2,8 @@
 
     python benchmarks/soak.py --count 100
 
-Prints the kernel's memory, descriptors, child processes and temporary files before and after; exits with 1 when anything but memory is
-left, or when memory grew by 50 MB or more.
+Prints the kernel's memory, descriptors, child processes and temporary files before and after; exits
+with 1 when anything but memory is left, or when memory grew by 50 MB or more.
 """
 
 from __future__ import annotations
@@ -58,7 +58,9 @@ def diagnose(number):
 
 def main() -> int:
     """Run the soak and say what is left."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--count", type=int, default=100, help="number of diagnoses (default: 100)")
     count = parser.parse_args().count
     with tempfile.TemporaryDirectory() as directory:
@@ -72,7 +74,10 @@ def main() -> int:
             for number in range(count):
                 run(client, f"diagnose({number})")
                 if number % 20 == 19:
-                    print(f"{number + 1:5d}  {measure(process, client, Path(directory))['memory, MB']:.0f} MB", flush=True)
+                    print(
+                        f"{number + 1:5d}  {measure(process, client, Path(directory))['memory, MB']:.0f} MB",
+                        flush=True,
+                    )
             seconds = time.monotonic() - start
             after = measure(process, client, Path(directory))
         finally:
@@ -91,7 +96,9 @@ def run(client: BlockingKernelClient, code: str) -> None:
         raise SystemExit("\n".join(reply["content"]["traceback"]))
 
 
-def measure(process: psutil.Process, client: BlockingKernelClient, directory: Path) -> dict[str, float]:
+def measure(
+    process: psutil.Process, client: BlockingKernelClient, directory: Path
+) -> dict[str, float]:
     run(client, "gc.collect()")
     return {
         "memory, MB": process.memory_info().rss / 1e6,

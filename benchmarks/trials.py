@@ -27,7 +27,11 @@ def plain_export(case: zoo.ZooCase) -> float:
     """Seconds of one `torch.onnx.export` of the case."""
     model = case.make().eval()
     start = time.perf_counter()
-    with contextlib.suppress(Exception), contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+    with (
+        contextlib.suppress(Exception),
+        contextlib.redirect_stdout(io.StringIO()),
+        contextlib.redirect_stderr(io.StringIO()),
+    ):
         torch.onnx.export(model, case.inputs(), io.BytesIO(), **{"verbose": False, **case.options})
     return time.perf_counter() - start
 
@@ -35,7 +39,11 @@ def plain_export(case: zoo.ZooCase) -> float:
 def main() -> None:
     """Print one row for each model, and the medians."""
     warnings.simplefilter("ignore")
-    chosen = [case for case in zoo.CASES if (not sys.argv[1:] or case.name in sys.argv[1:]) and case.name not in ("killed", "hangs")]
+    chosen = [
+        case
+        for case in zoo.CASES
+        if (not sys.argv[1:] or case.name in sys.argv[1:]) and case.name not in ("killed", "hangs")
+    ]
     chosen.append(zoo.ZooCase("three_faults", zoo.ThreeFaults, None))
     plain_export(chosen[0])  # what an export imports at its first use is no part of its price
     ratios = []
@@ -44,11 +52,16 @@ def main() -> None:
         plain = plain_export(case)
         model = case.make().eval()
         start = time.perf_counter()
-        found = onnx_debug.diagnose(model, case.inputs(), check_inputs=case.check_inputs(), **case.options)
+        found = onnx_debug.diagnose(
+            model, case.inputs(), check_inputs=case.check_inputs(), **case.options
+        )
         seconds = time.perf_counter() - start
         ratios.append(seconds / plain)
         names = ", ".join(culprit.fqn or "(the whole model)" for culprit in found.culprits)
-        print(f"{case.name:24} {len(found.trials):6} {seconds:8.2f} {plain:8.2f} {ratios[-1]:6.1f}  {names}", flush=True)
+        print(
+            f"{case.name:24} {len(found.trials):6} {seconds:8.2f} {plain:8.2f} {ratios[-1]:6.1f}  {names}",
+            flush=True,
+        )
     print(f"\nmedian ratio {statistics.median(ratios):.1f}")
 
 

@@ -16,31 +16,43 @@ import torch
 import transformers
 
 import onnx_debug
-from onnx_debug.progress import Progress, terminal_writer
-from onnx_debug.renderers import text
+from onnx_debug.frontends.progress_line import Progress, terminal_writer
+from onnx_debug.render import text
 
 HERE = Path(__file__).parent
 OUTPUT = HERE.parent / "demo_output"
-SMALL = {"vocab_size": 100, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
+SMALL = {
+    "vocab_size": 100,
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 64,
+}
 
 Case = tuple[torch.nn.Module, tuple[Any, ...]]
 
 
 def mixtral() -> Case:
     """Mixture of experts: the default expert kernel is an operator that ONNX does not know."""
-    config = transformers.MixtralConfig(**SMALL, num_key_value_heads=2, num_local_experts=4, use_cache=False)
+    config = transformers.MixtralConfig(
+        **SMALL, num_key_value_heads=2, num_local_experts=4, use_cache=False
+    )
     return _model(transformers.MixtralModel, config), (_tokens(),)
 
 
 def t5_encoder() -> Case:
     """T5: its attention leaves strides that the exporter's decompositions cannot view."""
-    config = transformers.T5Config(vocab_size=100, d_model=32, d_kv=8, d_ff=64, num_layers=2, num_heads=4)
+    config = transformers.T5Config(
+        vocab_size=100, d_model=32, d_kv=8, d_ff=64, num_layers=2, num_heads=4
+    )
     return _model(transformers.T5EncoderModel, config), (_tokens(),)
 
 
 def longformer() -> Case:
     """Longformer: whether any token has global attention is asked of a tensor, in Python."""
-    config = transformers.LongformerConfig(**SMALL, attention_window=[8, 8], max_position_embeddings=64)
+    config = transformers.LongformerConfig(
+        **SMALL, attention_window=[8, 8], max_position_embeddings=64
+    )
     return _model(transformers.LongformerModel, config), (_tokens(),)
 
 
@@ -71,7 +83,9 @@ def run_quickstart() -> None:
 
     began = time.monotonic()
     notebook = nbformat.read(HERE / "01_quickstart.ipynb", as_version=4)
-    nbclient.NotebookClient(notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(OUTPUT)}}).execute()
+    nbclient.NotebookClient(
+        notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(OUTPUT)}}
+    ).execute()
     executed = OUTPUT / "01_quickstart.ipynb"
     nbformat.write(notebook, executed)
     print(f"\n── Quickstart ran from start to end in {time.monotonic() - began:.0f} s: {executed}")

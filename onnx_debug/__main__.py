@@ -15,10 +15,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from onnx_debug.arguments import OPTIONS, to_keywords
-from onnx_debug.errors import CaseError
-from onnx_debug.progress import Progress, terminal_writer
-from onnx_debug.renderers import text
+from onnx_debug.data.errors import CaseError
+from onnx_debug.frontends.options import OPTIONS, to_keywords
+from onnx_debug.frontends.progress_line import Progress, terminal_writer
+from onnx_debug.render import text
 
 _CASE = ("model", "args", "kwargs")
 
@@ -47,12 +47,21 @@ class _UsageError(Exception):
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m onnx_debug", description="When torch.onnx.export fails: which layer, which line, why.")
-    parser.add_argument("case", metavar="FILE.py:FUNCTION", help="a function that returns (model, args[, kwargs[, export options]])")
+    parser = argparse.ArgumentParser(
+        prog="python -m onnx_debug",
+        description="When torch.onnx.export fails: which layer, which line, why.",
+    )
+    parser.add_argument(
+        "case",
+        metavar="FILE.py:FUNCTION",
+        help="a function that returns (model, args[, kwargs[, export options]])",
+    )
     for flags, settings in OPTIONS:
         parser.add_argument(*flags, **settings)
     parser.add_argument("--html", type=Path, metavar="PATH", help="Write the report there.")
-    parser.add_argument("--json", type=Path, metavar="PATH", help="Write the diagnosis there as JSON.")
+    parser.add_argument(
+        "--json", type=Path, metavar="PATH", help="Write the diagnosis there as JSON."
+    )
     return parser
 
 
@@ -76,7 +85,9 @@ def _import(where: str) -> ModuleType:
             raise _UsageError(str(error)) from error
     if not path.is_file():
         raise _UsageError(f"there is no file {where}")
-    sys.path.insert(0, str(path.parent.resolve()))  # so that the file finds its neighbours, as `python file.py` would
+    sys.path.insert(
+        0, str(path.parent.resolve())
+    )  # so that the file finds its neighbours, as `python file.py` would
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec
     assert spec.loader
@@ -93,7 +104,7 @@ def _case(made: Any) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def _diagnose(case: dict[str, Any], keywords: dict[str, Any], *, quiet: bool) -> Any:
-    from onnx_debug.session import diagnose
+    from onnx_debug.session.session import diagnose
 
     if quiet:
         return diagnose(**case, **keywords)

@@ -7,7 +7,8 @@ from types import SimpleNamespace
 import hypothesis
 import pytest
 
-from onnx_debug import interception, session
+from onnx_debug.frontends import intercept_export
+from onnx_debug.session import session
 from tests import samples
 
 # Machines are shared and noisy: no example is too slow.
@@ -38,9 +39,11 @@ def engine(monkeypatch):
     fake = SimpleNamespace(asked=[], answer=samples.exported())
 
     def diagnose(model, args=(), kwargs=None, *, on_event=None, **rest):
-        fake.asked.append(SimpleNamespace(model=model, args=args, kwargs=kwargs, on_event=on_event, rest=rest))
+        fake.asked.append(
+            SimpleNamespace(model=model, args=args, kwargs=kwargs, on_event=on_event, rest=rest)
+        )
         return fake.answer
 
     monkeypatch.setattr(session, "diagnose", diagnose)
-    monkeypatch.setattr(interception, "onnx_program", lambda diagnosis: "the program")
+    monkeypatch.setattr(intercept_export, "onnx_program", lambda diagnosis: "the program")
     return fake

@@ -2,8 +2,29 @@
 
 from __future__ import annotations
 
-from onnx_debug.diagnosis import Answer, Culprit, Diagnosis, Fix, ModuleInfo, Proof, ProofKind, Step, TensorInfo
-from onnx_debug.outcome import Asked, Clue, ClueKind, Comparison, Failure, Mode, NodeError, Outcome, Source, Stage
+from onnx_debug.data.diagnosis import (
+    Answer,
+    Culprit,
+    Diagnosis,
+    Fix,
+    ModuleInfo,
+    Proof,
+    ProofKind,
+    Step,
+    TensorInfo,
+)
+from onnx_debug.data.outcome import (
+    Asked,
+    Clue,
+    ClueKind,
+    Comparison,
+    Failure,
+    Mode,
+    NodeError,
+    Outcome,
+    Source,
+    Stage,
+)
 
 QR = Source("/home/me/model.py", 17, "return x + torch.linalg.qr(x[0])[0].sum()", "forward")
 IF = Source("/home/me/model.py", 11, "if y.sum() > 0:", "forward")
@@ -11,14 +32,28 @@ X = TensorInfo("x", "float32", (2, 8, 16), ("batch", 8, 16), min=-2.9, max=3.1)
 
 
 def failure(stage: Stage = Stage.TRANSLATE, mode: Mode = Mode.ERROR, **rest: object) -> Failure:
-    defaults = {"signature": "s", "exception_type": "DispatchError", "message": "No ONNX function found", "op": "aten::linalg_qr.default"}
+    defaults = {
+        "signature": "s",
+        "exception_type": "DispatchError",
+        "message": "No ONNX function found",
+        "op": "aten::linalg_qr.default",
+    }
     return Failure(stage, mode, **{**defaults, **rest})
 
 
 def branch_failure() -> Failure:
-    clue = Clue("blocks.3.extra", ClueKind.FRAME, IF, below=(Source("/home/me/helpers.py", 4, "return bool(value)", "positive"),))
+    clue = Clue(
+        "blocks.3.extra",
+        ClueKind.FRAME,
+        IF,
+        below=(Source("/home/me/helpers.py", 4, "return bool(value)", "positive"),),
+    )
     return failure(
-        Stage.CAPTURE, exception_type="GuardOnDataDependentSymNode", message="Could not guard on Eq(u0, 1)", op=None, clues=(clue,)
+        Stage.CAPTURE,
+        exception_type="GuardOnDataDependentSymNode",
+        message="Could not guard on Eq(u0, 1)",
+        op=None,
+        clues=(clue,),
     )
 
 
@@ -37,16 +72,42 @@ def culprit(fqn: str = "blocks.7.extra", class_name: str = "BadQr", **rest: obje
 
 def modules(count: int = 103) -> tuple[ModuleInfo, ...]:
     named = ["", "blocks.3.extra", "blocks.7.extra", "blocks.10.extra"]
-    return tuple(ModuleInfo(fqn, "Net" if not fqn else "Layer") for fqn in [*named, *(f"m{i}" for i in range(count - len(named)))])
+    return tuple(
+        ModuleInfo(fqn, "Net" if not fqn else "Layer")
+        for fqn in [*named, *(f"m{i}" for i in range(count - len(named)))]
+    )
 
 
 def steps(count: int = 9) -> tuple[Step, ...]:
-    first = Step("", (), 0, "does the whole model export?", Answer.FAILED, 0.9, Stage.TRANSLATE, Mode.ERROR, "No ONNX function found")
-    return (first, *(Step("blocks.7.extra", ("m1",), 0, "does it fail alone?", Answer.PASSED, 0.3) for _ in range(count - 1)))
+    first = Step(
+        "",
+        (),
+        0,
+        "does the whole model export?",
+        Answer.FAILED,
+        0.9,
+        Stage.TRANSLATE,
+        Mode.ERROR,
+        "No ONNX function found",
+    )
+    return (
+        first,
+        *(
+            Step("blocks.7.extra", ("m1",), 0, "does it fail alone?", Answer.PASSED, 0.3)
+            for _ in range(count - 1)
+        ),
+    )
 
 
 def diagnosis(*culprits: Culprit, **rest: object) -> Diagnosis:
-    defaults = {"failure": failure(), "sufficient": True, "modules": modules(), "trials": steps(), "seconds": 3.42, "log": "[torch.onnx] …"}
+    defaults = {
+        "failure": failure(),
+        "sufficient": True,
+        "modules": modules(),
+        "trials": steps(),
+        "seconds": 3.42,
+        "log": "[torch.onnx] …",
+    }
     return Diagnosis("Net", culprits=culprits, **{**defaults, **rest})
 
 
@@ -58,7 +119,13 @@ FIX = Fix(
     diff="-a = qr(x)\n+a = hh(x)",
 )
 CALL = 'torch.onnx.export(\n    model,\n    (x,),\n    input_names=["input"],\n    dynamic_axes={"input": {0: "batch_size"}},\n)'
-RENAME = Fix("Name the inputs that dynamic_axes speaks of", "Names must be given to be used.", Outcome(passed=tuple(Stage)), 0.0, code=CALL)
+RENAME = Fix(
+    "Name the inputs that dynamic_axes speaks of",
+    "Names must be given to be used.",
+    Outcome(passed=tuple(Stage)),
+    0.0,
+    code=CALL,
+)
 
 
 def exported() -> Diagnosis:
@@ -76,34 +143,80 @@ def exported() -> Diagnosis:
 
 
 def answers_wrongly() -> Diagnosis:
-    rows = (Comparison(0, "y"), Comparison(1, "y", "max difference 0.1, 3 of 4 elements", 0.1, 0.2, 3, 4, inputs="rows 2 for 3"))
-    frozen = Clue("blocks.3.extra", ClueKind.TRACER_WARNING, IF, reason="the constant c = 3 is the size 0 of its input")
-    said = failure(Stage.COMPARE, exception_type="", message="output y with rows 2 for 3: max difference 0.1", op=None, clues=(frozen,))
-    asked = Asked("dynamic_axes['x'][0]", "dynamic (rows)", "rows", clue=frozen, works=(6,), fails=(1, 2))
-    guilty = culprit("blocks.3.extra", "Rows", source=IF, op=None, reason=frozen.reason, failure=said)
-    errors = (NodeError("mul_3", "aten::mul.Tensor", 0.1, "max difference 0.1", "max difference 0.1"),)
+    rows = (
+        Comparison(0, "y"),
+        Comparison(
+            1, "y", "max difference 0.1, 3 of 4 elements", 0.1, 0.2, 3, 4, inputs="rows 2 for 3"
+        ),
+    )
+    frozen = Clue(
+        "blocks.3.extra",
+        ClueKind.TRACER_WARNING,
+        IF,
+        reason="the constant c = 3 is the size 0 of its input",
+    )
+    said = failure(
+        Stage.COMPARE,
+        exception_type="",
+        message="output y with rows 2 for 3: max difference 0.1",
+        op=None,
+        clues=(frozen,),
+    )
+    asked = Asked(
+        "dynamic_axes['x'][0]", "dynamic (rows)", "rows", clue=frozen, works=(6,), fails=(1, 2)
+    )
+    guilty = culprit(
+        "blocks.3.extra", "Rows", source=IF, op=None, reason=frozen.reason, failure=said
+    )
+    errors = (
+        NodeError("mul_3", "aten::mul.Tensor", 0.1, "max difference 0.1", "max difference 0.1"),
+    )
     return diagnosis(guilty, failure=said, comparisons=rows, asked=(asked,), node_errors=errors)
 
 
 def three() -> Diagnosis:
     branch = culprit("blocks.3.extra", "BadIf", source=IF, op=None, failure=branch_failure())
-    view = culprit("blocks.10.extra", "BadTry", op=None, reason="a caught error leaves a dead view in the graph")
+    view = culprit(
+        "blocks.10.extra",
+        "BadTry",
+        op=None,
+        reason="a caught error leaves a dead view in the graph",
+    )
     return diagnosis(culprit(), branch, view, fixes=(FIX,))
 
 
 def eighteen() -> Diagnosis:
-    convs = [culprit(f"encoder.layers.{i}.conv", "EncodecConv1d", op=None, failure=branch_failure(), source=IF) for i in range(17)]
+    convs = [
+        culprit(
+            f"encoder.layers.{i}.conv",
+            "EncodecConv1d",
+            op=None,
+            failure=branch_failure(),
+            source=IF,
+        )
+        for i in range(17)
+    ]
     return diagnosis(*convs, culprit("decoder.lstm", "EncodecLSTM"))
 
 
 def bad_request() -> Diagnosis:
-    said = failure(Stage.OPTIONS, exception_type="RuntimeError", message="# Failed to convert 'dynamic_axes'\nlong story", op=None)
+    said = failure(
+        Stage.OPTIONS,
+        exception_type="RuntimeError",
+        message="# Failed to convert 'dynamic_axes'\nlong story",
+        op=None,
+    )
     words = "dynamic_axes names 'input' and 'output', but the inputs of Net are called: x"
     return diagnosis(failure=said, request=words, fixes=(RENAME,), sufficient=None)
 
 
 def nobody() -> Diagnosis:
-    return diagnosis(failure=failure(Stage.LOAD, exception_type="Fail", message="Load model failed: Type Error", op=None), sufficient=None)
+    return diagnosis(
+        failure=failure(
+            Stage.LOAD, exception_type="Fail", message="Load model failed: Type Error", op=None
+        ),
+        sufficient=None,
+    )
 
 
 def broken_model() -> Diagnosis:
@@ -122,19 +235,27 @@ def broken_model() -> Diagnosis:
 
 def died(mode: Mode) -> Diagnosis:
     gone = failure(Stage.CAPTURE, mode, exception_type="", message="", op=None)
-    return diagnosis(culprit("blocks.7.extra", "BadKernel", failure=gone, op=None, source=None), failure=gone)
+    return diagnosis(
+        culprit("blocks.7.extra", "BadKernel", failure=gone, op=None, source=None), failure=gone
+    )
 
 
 def root() -> Diagnosis:
     proof = Proof(ProofKind.ROOT, own_code_trial=True)
     return diagnosis(
-        culprit("", "Net", failure=branch_failure(), op=None, proof=proof, source=IF), failure=branch_failure(), sufficient=None
+        culprit("", "Net", failure=branch_failure(), op=None, proof=proof, source=IF),
+        failure=branch_failure(),
+        sufficient=None,
     )
 
 
 def not_proven() -> Diagnosis:
-    proof = Proof(ProofKind.UNPROVEN, reason="its output is a live object, so no placeholder can stand for it")
-    return diagnosis(culprit(proof=proof), sufficient=None, notes=("The model draws random numbers.",))
+    proof = Proof(
+        ProofKind.UNPROVEN, reason="its output is a live object, so no placeholder can stand for it"
+    )
+    return diagnosis(
+        culprit(proof=proof), sufficient=None, notes=("The model draws random numbers.",)
+    )
 
 
 def stopped() -> Diagnosis:

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 
 from hypothesis import strategies as st
 
-from onnx_debug.diagnosis import ModuleInfo
-from onnx_debug.outcome import Clue, ClueKind, Failure, Mode, Outcome, Stage, Trial
-from onnx_debug.search import Search
-from onnx_debug.tree import CallInfo, Tree
+from onnx_debug.data.call_tree import CallInfo, Tree
+from onnx_debug.data.diagnosis import ModuleInfo
+from onnx_debug.data.outcome import Clue, ClueKind, Failure, Mode, Outcome, Stage, Trial
+from onnx_debug.search.search import Search
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,8 @@ class Planted:
     """A simulated model.
 
     Attributes:
-        parents: for each module but the root, the module above it; modules are numbered in execution order.
+        parents: for each module but the root, the module above it; modules are numbered in
+            execution order.
         guilty: modules whose own code fails.
         pairs: (parent, child, child): fails in the parent when both children are there.
         rigid: modules that cannot be replaced by a placeholder.
@@ -44,7 +45,10 @@ class Planted:
 
     def tree(self) -> Tree:
         modules = [ModuleInfo(self.name(n), f"Class{n}", calls=1) for n in self.numbers]
-        calls = [CallInfo(self.name(n), 0, self.parents[n - 1] if n else None, "same") for n in self.numbers]
+        calls = [
+            CallInfo(self.name(n), 0, self.parents[n - 1] if n else None, "same")
+            for n in self.numbers
+        ]
         return Tree(modules, calls)
 
     def answer(self, trial: Trial) -> Outcome:
@@ -54,14 +58,19 @@ class Planted:
         present = [
             n
             for n in self.numbers
-            if self._inside(self.name(n), trial.module) and not any(self._inside(self.name(n), s) for s in trial.stubs)
+            if self._inside(self.name(n), trial.module)
+            and not any(self._inside(self.name(n), s) for s in trial.stubs)
         ]
-        faults = [n for n in present if n in self.guilty] + [p for p, a, b in sorted(self.pairs) if {p, a, b} <= set(present)]
+        faults = [n for n in present if n in self.guilty] + [
+            p for p, a, b in sorted(self.pairs) if {p, a, b} <= set(present)
+        ]
         if not faults:
             return Outcome()
         first = min(faults)
         clues = (Clue(self.name(first), ClueKind.FRAME),) if self.clues else ()
-        return Outcome(Failure(Stage.CAPTURE, Mode.ERROR, f"fault of {first}", "Error", "", clues=clues))
+        return Outcome(
+            Failure(Stage.CAPTURE, Mode.ERROR, f"fault of {first}", "Error", "", clues=clues)
+        )
 
     def _inside(self, name: str, module: str) -> bool:
         return module in ("", name) or name.startswith(module + ".")

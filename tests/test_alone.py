@@ -7,11 +7,19 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import PackedSequence, pack_sequence
 
-from onnx_debug import alone
-from onnx_debug.packing import Packed, pack
-from onnx_debug.recording import Call, CloneOnce, Leaf, ModuleNames, Recorder, copy_tensor, recorded
-from onnx_debug.stubs import Stub, StubError
-from onnx_debug.workshop import completion_order
+from onnx_debug.eager.calls import completion_order
+from onnx_debug.eager.packing import Packed, pack
+from onnx_debug.eager.recorder import (
+    Call,
+    CloneOnce,
+    Leaf,
+    ModuleNames,
+    Recorder,
+    copy_tensor,
+    recorded,
+)
+from onnx_debug.trial import submodule
+from onnx_debug.trial.placeholders import Stub, StubError
 from tests import zoo
 
 
@@ -35,14 +43,18 @@ def test_a_packed_sequence_passes_the_border_as_tensors():
     sequence = pack_sequence([torch.randn(3, 2), torch.randn(2, 2)])
     model = TakesPacked()
     call = recording_of(model, sequence).of("")[0]
-    inputs = alone.inputs_as_recorded(call)
-    wrapper = alone.Alone(model, inputs.template, inputs.numbers, inputs.leaves)
+    inputs = submodule.inputs_as_recorded(call)
+    wrapper = submodule.Alone(model, inputs.template, inputs.numbers, inputs.leaves)
     assert torch.allclose(wrapper(*inputs.leaves)[0], model(sequence).data)
 
 
 def test_every_call_is_recorded_with_its_caller():
     recording = recording_of(zoo.CalledWithTwoShapes(), torch.randn(8, 8))
-    assert [(call.fqn, call.index, call.parent) for call in recording.calls] == [("", 0, None), ("part", 0, 0), ("part", 1, 0)]
+    assert [(call.fqn, call.index, call.parent) for call in recording.calls] == [
+        ("", 0, None),
+        ("part", 0, 0),
+        ("part", 1, 0),
+    ]
     assert recording.calls[1].kind != recording.calls[2].kind
     assert [call.fqn for call in completion_order(recording)] == ["part", "part", ""]
 
@@ -90,7 +102,12 @@ def test_a_copy_keeps_strides_and_requires_grad():
 
 
 def traced(*leaves):
-    return Call("m", 0, None, arguments=Packed(pack((tuple(torch.zeros(1) for _ in leaves), {})).template, tuple(leaves)))
+    return Call(
+        "m",
+        0,
+        None,
+        arguments=Packed(pack((tuple(torch.zeros(1) for _ in leaves), {})).template, tuple(leaves)),
+    )
 
 
 def eager(*tensors):
@@ -99,7 +116,9 @@ def eager(*tensors):
 
 def test_inputs_take_values_from_eager_and_sizes_from_the_capture():
     value = torch.randn(2, 5)
-    inputs = alone.inputs_as_traced(eager(value), traced(Leaf(torch.float32, ("s0", 5), (2, 5), requires_grad=True)))
+    inputs = submodule.inputs_as_traced(
+        eager(value), traced(Leaf(torch.float32, ("s0", 5), (2, 5), requires_grad=True))
+    )
     assert torch.equal(inputs.leaves[0], value)
     assert inputs.dynamic == [(0,)]
     assert inputs.leaves[0].requires_grad
@@ -109,18 +128,22 @@ def test_inputs_take_values_from_eager_and_sizes_from_the_capture():
 
 def test_a_tensor_that_only_the_capture_saw_is_made_up():
     mask = Leaf(torch.bool, (2, 5), (2, 5))
-    inputs = alone.inputs_as_traced(eager(torch.randn(2, 5)), traced(Leaf(torch.float32, (2, 5), (2, 5)), mask))
+    inputs = submodule.inputs_as_traced(
+        eager(torch.randn(2, 5)), traced(Leaf(torch.float32, (2, 5), (2, 5)), mask)
+    )
     assert inputs.leaves[1].all()
     assert not inputs.from_eager
 
 
 def test_a_symbolic_number_becomes_a_tensor_to_read_it_from():
     length = Leaf(None, (), (5,), number="int", expression="s0")
-    inputs = alone.inputs_as_traced(eager(torch.randn(2)), traced(Leaf(torch.float32, (2,), (2,)), length))
+    inputs = submodule.inputs_as_traced(
+        eager(torch.randn(2)), traced(Leaf(torch.float32, (2,), (2,)), length)
+    )
     assert inputs.numbers == ["", "size"]
     assert inputs.leaves[1].shape == (5,)
 
 
 def test_legacy_dynamic_axes_are_the_sizes_that_differ():
     calls = [eager(torch.zeros(2, 5), torch.zeros(3)), eager(torch.zeros(4, 5), torch.zeros(3))]
-    assert alone.dynamic_axes(calls) == {"input_0": [0]}
+    assert submodule.dynamic_axes(calls) == {"input_0": [0]}

@@ -9,9 +9,9 @@ from torch import nn
 from torch.export import Dim
 
 import onnx_debug
-from onnx_debug.case import make_case
-from onnx_debug.outcome import ClueKind, Outcome, Stage
-from onnx_debug.verify.beyond import look_beyond
+from onnx_debug.data.outcome import ClueKind, Outcome, Stage
+from onnx_debug.request.case import make_case
+from onnx_debug.trial.further_inputs import look_beyond
 from tests.zoo import DynamicLength
 
 LEGACY = {"dynamo": False, "input_names": ["x"], "dynamic_axes": {"x": {0: "rows"}}}
@@ -63,7 +63,9 @@ def after_a_layer(module):
 
 @pytest.mark.parametrize("isolate", [True, False])
 def test_a_size_that_tracing_froze_is_found_without_further_inputs(isolate):
-    found = onnx_debug.diagnose(after_a_layer(MeanByLength()), (torch.randn(2, 3),), isolate=isolate, **LEGACY)
+    found = onnx_debug.diagnose(
+        after_a_layer(MeanByLength()), (torch.randn(2, 3),), isolate=isolate, **LEGACY
+    )
     assert [culprit.fqn for culprit in found.culprits] == ["1"]
     assert found.culprits[0].proof.necessary is True
     assert found.failure.stage is Stage.COMPARE
@@ -81,7 +83,9 @@ def test_a_branch_that_tracing_froze_is_found_by_values_that_go_the_other_way():
 
 
 def test_the_line_that_fixed_a_dynamic_size_is_found():
-    found = onnx_debug.diagnose(DynamicLength().eval(), (torch.randn(2, 6, 8),), dynamic_shapes={"x": {1: Dim("length")}})
+    found = onnx_debug.diagnose(
+        DynamicLength().eval(), (torch.randn(2, 6, 8),), dynamic_shapes={"x": {1: Dim("length")}}
+    )
     assert [culprit.fqn for culprit in found.culprits] == ["position"]
     assert "int(x.shape[1])" in found.culprits[0].source.text
 
@@ -95,24 +99,41 @@ def test_a_size_that_the_model_itself_rejects_is_its_limit():
 
 
 def test_what_works_is_listed_with_its_sizes(tmp_path):
-    found = onnx_debug.diagnose(nn.Linear(3, 3), (torch.randn(2, 3),), f=tmp_path / "m.onnx", dynamic_shapes={"input": {0: Dim("rows")}})
+    found = onnx_debug.diagnose(
+        nn.Linear(3, 3),
+        (torch.randn(2, 3),),
+        f=tmp_path / "m.onnx",
+        dynamic_shapes={"input": {0: Dim("rows")}},
+    )
     assert found.ok
     assert [(row.asked, row.works) for row in found.asked] == [("dynamic (rows)", (1, 4))]
-    assert {row.inputs for row in found.comparisons} == {"", "fresh values 1", "fresh values 2", "rows 4 for 2", "rows 1 for 2"}
+    assert {row.inputs for row in found.comparisons} == {
+        "",
+        "fresh values 1",
+        "fresh values 2",
+        "rows 4 for 2",
+        "rows 1 for 2",
+    }
     assert len({row.input_index for row in found.comparisons}) == 5
     assert (tmp_path / "m.onnx").exists()
 
 
 def test_a_name_that_no_input_has_fails_the_request_although_the_model_exports(tmp_path):
     options = {"dynamo": False, "dynamic_axes": {"y": {0: "rows"}}}
-    found = onnx_debug.diagnose(nn.Linear(3, 3), (torch.randn(2, 3),), f=tmp_path / "m.onnx", **options)
+    found = onnx_debug.diagnose(
+        nn.Linear(3, 3), (torch.randn(2, 3),), f=tmp_path / "m.onnx", **options
+    )
     assert found.failure.stage is Stage.OPTIONS
     assert "dynamic_axes['y']" in found.request
     assert not (tmp_path / "m.onnx").exists()
 
 
 def test_an_answer_that_rounding_decides_is_not_counted():
-    nearly = {torch.ops.aten.hardswish.default: lambda x: op.Mul(op.HardSwish(x), op.Constant(value_float=1 + 3e-7))}
+    nearly = {
+        torch.ops.aten.hardswish.default: lambda x: op.Mul(
+            op.HardSwish(x), op.Constant(value_float=1 + 3e-7)
+        )
+    }
     x = torch.linspace(-0.99, 0.99, 64)[torch.randperm(64)].reshape(8, 8)
     found = onnx_debug.diagnose(Steep(), (x,), custom_translation_table=nearly)
     assert found.ok
@@ -125,7 +146,13 @@ def test_what_there_was_no_time_for_is_said():
         whole = session.probe("")
         assert whole.answer == "passed"
         case = make_case(nn.Linear(3, 3), (torch.randn(2, 3),))
-        found = look_beyond(case, Outcome(onnx_path=session.diagnosis.onnx_path), lambda inputs: None, lambda stage: None, seconds=0.0)
+        found = look_beyond(
+            case,
+            Outcome(onnx_path=session.diagnosis.onnx_path),
+            lambda inputs: None,
+            lambda stage: None,
+            seconds=0.0,
+        )
     assert found.notes == ("Only 0 of 2 further inputs were tried: the model takes long.",)
 
 
@@ -149,7 +176,9 @@ def test_what_tracing_froze_without_a_visible_difference_is_noted():
 
 
 def test_an_opset_that_the_file_does_not_have_fails_the_request():
-    found = onnx_debug.diagnose(nn.Sequential(nn.LayerNorm(3), nn.GELU()), (torch.randn(2, 3),), opset_version=13)
+    found = onnx_debug.diagnose(
+        nn.Sequential(nn.LayerNorm(3), nn.GELU()), (torch.randn(2, 3),), opset_version=13
+    )
     assert found.failure.stage is Stage.OPTIONS
     assert found.culprits == ()
     assert "opset_version: 13 was asked for, but the file has opset" in found.request

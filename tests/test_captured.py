@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 import onnx_debug
-from onnx_debug import graphs
-from onnx_debug.diagnosis import Diagnosis
+from onnx_debug.data.diagnosis import Diagnosis
+from onnx_debug.onnx_file import display
 
 
 class Layer(nn.Module):
@@ -40,8 +40,8 @@ def diagnosed(bad: nn.Module, **options) -> Diagnosis:
     return onnx_debug.diagnose(model, (torch.randn(4, 4),), **options)
 
 
-def own_graph(d: Diagnosis) -> graphs.Graph:
-    return graphs.load(d.culprits[0].graph_path)
+def own_graph(d: Diagnosis) -> display.Graph:
+    return display.load(d.culprits[0].graph_path)
 
 
 def test_a_translation_shows_up_to_the_operator_without_one() -> None:

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from onnx_debug.__main__ import main
-from onnx_debug.diagnosis import Diagnosis
+from onnx_debug.data.diagnosis import Diagnosis
 from tests import samples
 
 
@@ -29,14 +29,24 @@ def test_passes_the_case_and_its_options_on(model_file, engine):
     assert main([f"{model_file}:make", "--opset", "18"]) == 0
     (asked,) = engine.asked
     assert (asked.model, asked.args, asked.kwargs) == ("model", (1,), {"y": 2})
-    assert asked.rest == {"dynamo": False, "opset_version": 18, "timeout": 60.0, "isolate": True, "fixes": True}
+    assert asked.rest == {
+        "dynamo": False,
+        "opset_version": 18,
+        "timeout": 60.0,
+        "isolate": True,
+        "fixes": True,
+    }
 
 
-def test_a_failing_export_prints_the_answer_and_writes_both_files(model_file, engine, tmp_path, capsys):
+def test_a_failing_export_prints_the_answer_and_writes_both_files(
+    model_file, engine, tmp_path, capsys
+):
     engine.answer = samples.three()
     page, data = tmp_path / "report.html", tmp_path / "report.json"
     assert main([f"{model_file}:make", "--html", str(page), "--json", str(data)]) == 1
-    assert capsys.readouterr().out.startswith("✗ Export stops at translate: 3 of 103 modules block it.")
+    assert capsys.readouterr().out.startswith(
+        "✗ Export stops at translate: 3 of 103 modules block it."
+    )
     assert page.read_text().lower().startswith("<!doctype html>")
     assert Diagnosis.from_dict(json.loads(data.read_text())) == engine.answer
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from onnx_debug.diagnosis import Culprit, Diagnosis, Fix, ModuleInfo, Proof, Step, TensorInfo
-from onnx_debug.outcome import Clue, Comparison, Failure, Outcome, Source
-from onnx_debug.renderers import html, text
+from onnx_debug.data.diagnosis import Culprit, Diagnosis, Fix, ModuleInfo, Proof, Step, TensorInfo
+from onnx_debug.data.outcome import Clue, Comparison, Failure, Outcome, Source
+from onnx_debug.render import html, text
 from tests import samples
 
 # NaN is not equal to itself, so a round trip could not be asserted with it.
@@ -30,7 +30,11 @@ def _some(strategy: st.SearchStrategy, most: int = 2) -> st.SearchStrategy:
 SOURCES = _small(Source)
 CLUES = _small(Clue, below=_some(SOURCES), source=st.none() | SOURCES)
 FAILURES = _small(Failure, clues=_some(CLUES))
-TENSORS = _small(TensorInfo, shape=_some(st.integers(0, 9)), symbolic_shape=_some(st.integers(0, 9) | st.text(max_size=3)))
+TENSORS = _small(
+    TensorInfo,
+    shape=_some(st.integers(0, 9)),
+    symbolic_shape=_some(st.integers(0, 9) | st.text(max_size=3)),
+)
 CULPRITS = _small(
     Culprit,
     proof=_small(Proof),
@@ -41,7 +45,16 @@ CULPRITS = _small(
     outputs=_some(TENSORS),
 )
 COMPARISONS = _small(Comparison)
-FIXES = _small(Fix, outcome=_small(Outcome, failure=st.none(), hints=_some(CLUES), passed=st.just(()), comparisons=_some(COMPARISONS)))
+FIXES = _small(
+    Fix,
+    outcome=_small(
+        Outcome,
+        failure=st.none(),
+        hints=_some(CLUES),
+        passed=st.just(()),
+        comparisons=_some(COMPARISONS),
+    ),
+)
 DIAGNOSES = _small(
     Diagnosis,
     failure=st.none() | FAILURES,

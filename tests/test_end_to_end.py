@@ -63,12 +63,20 @@ def test_a_model_that_exports_gives_the_program_and_the_file(shell, in_tmp):
 
 
 @pytest.mark.parametrize(
-    ("case", "status", "said"), [("good", 0, "✓ Linear exports"), ("bad", 1, "✗ Linear itself fails"), ("none", 2, "has no function")]
+    ("case", "status", "said"),
+    [
+        ("good", 0, "✓ Linear exports"),
+        ("bad", 1, "✗ Linear itself fails"),
+        ("none", 2, "has no function"),
+    ],
 )
 def test_the_command_line(in_tmp, case, status, said):
     (in_tmp / "cases.py").write_text(FILE)
     done = subprocess.run(
-        [sys.executable, "-m", "onnx_debug", f"cases.py:{case}", "--html", "r.html"], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "onnx_debug", f"cases.py:{case}", "--html", "r.html"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == status
     assert said in done.stdout + done.stderr

@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 import onnx_debug
-from onnx_debug.diagnosis import Diagnosis
-from onnx_debug.events import TrialFinished
+from onnx_debug.data.diagnosis import Diagnosis
+from onnx_debug.data.events import TrialFinished
 from tests import zoo
 from tests.test_isolation import LEGACY
 
@@ -36,16 +36,24 @@ def export(f, *, model=LARGE, given=GIVEN, **options) -> Diagnosis:
 
 
 @pytest.mark.parametrize(
-    "options", [LEGACY, {}, {"external_data": False}, {"dynamo": True, "optimize": False}], ids=["legacy", "external", "one file", "plain"]
+    "options",
+    [LEGACY, {}, {"external_data": False}, {"dynamo": True, "optimize": False}],
+    ids=["legacy", "external", "one file", "plain"],
 )
 @pytest.mark.parametrize("make", [zoo.Stack, lambda: LARGE], ids=["small", "large"])
 def test_it_is_byte_by_byte_what_torch_writes(tmp_path, options, make):
-    model, given = make().eval(), torch.ones(2, 1000) if make is not zoo.Stack else torch.ones(2, 5, 8)
+    model, given = (
+        make().eval(),
+        torch.ones(2, 1000) if make is not zoo.Stack else torch.ones(2, 5, 8),
+    )
     for name in ("ours", "theirs"):
         (tmp_path / name).mkdir()
     assert onnx_debug.diagnose(model, given, f=tmp_path / "ours" / "m.onnx", **options).ok
     torch.onnx.export(model, (given,), tmp_path / "theirs" / "m.onnx", verbose=False, **options)
-    ours, theirs = ({path.name: path.read_bytes() for path in (tmp_path / name).iterdir()} for name in ("ours", "theirs"))
+    ours, theirs = (
+        {path.name: path.read_bytes() for path in (tmp_path / name).iterdir()}
+        for name in ("ours", "theirs")
+    )
     assert ours == theirs
 
 
@@ -55,7 +63,12 @@ def test_a_full_disk_leaves_what_stood_there(tmp_path):
     limits = contextlib.ExitStack()
     with limits:
         found = onnx_debug.diagnose(
-            LARGE, GIVEN, f=path, on_event=lambda event: isinstance(event, TrialFinished) and limits.enter_context(files_up_to(1_000_000))
+            LARGE,
+            GIVEN,
+            f=path,
+            on_event=lambda event: (
+                isinstance(event, TrialFinished) and limits.enter_context(files_up_to(1_000_000))
+            ),
         )
     assert found.ok
     assert [note for note in found.notes if "could not be written" in note] == [*found.notes]
@@ -95,7 +108,11 @@ def test_a_new_file_has_the_usual_mode(tmp_path):
     assert (tmp_path / "new.onnx").stat().st_mode & 0o777 == 0o640
 
 
-@pytest.mark.parametrize("make", [lambda place: place, lambda place: place / "missing" / "m.onnx"], ids=["directory", "missing"])
+@pytest.mark.parametrize(
+    "make",
+    [lambda place: place, lambda place: place / "missing" / "m.onnx"],
+    ids=["directory", "missing"],
+)
 def test_a_place_that_cannot_be_written_to_is_one_note(tmp_path, make):
     found = export(make(tmp_path))
     assert found.ok

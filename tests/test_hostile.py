@@ -19,8 +19,8 @@ import pytest
 import torch
 
 import onnx_debug
-from onnx_debug.diagnosis import Answer
-from onnx_debug.outcome import Mode
+from onnx_debug.data.diagnosis import Answer
+from onnx_debug.data.outcome import Mode
 from tests import zoo
 from tests.test_isolation import LEGACY, Does, running_children, tracing
 from tests.test_stopping import SlowToExport
@@ -93,7 +93,14 @@ def ignore_signals():
 
 @pytest.mark.parametrize(
     "what",
-    [os.fork, spin_in_threads, ignore_signals, lambda: os.chdir("/"), lambda: os.environ.clear(), lambda: setattr(sys, "stdout", None)],
+    [
+        os.fork,
+        spin_in_threads,
+        ignore_signals,
+        lambda: os.chdir("/"),
+        lambda: os.environ.clear(),
+        lambda: setattr(sys, "stdout", None),
+    ],
     ids=["fork", "threads", "signals", "directory", "environment", "stdout"],
 )
 def test_what_a_trial_does_to_its_process_ends_with_it(what):
@@ -104,7 +111,9 @@ def test_what_a_trial_does_to_its_process_ends_with_it(what):
 
 
 def test_a_trial_that_closes_every_descriptor_is_an_answer():
-    found = onnx_debug.diagnose(zoo.Stack({1: Does(close_everything)}).eval(), GIVEN, timeout=20.0, **LEGACY)
+    found = onnx_debug.diagnose(
+        zoo.Stack({1: Does(close_everything)}).eval(), GIVEN, timeout=20.0, **LEGACY
+    )
     assert found.failure is not None
     assert not running_children()
 
@@ -132,7 +141,9 @@ def test_a_working_directory_that_is_gone_does_not_matter(tmp_path):
     os.chdir(place)
     place.rmdir()
     try:
-        found = onnx_debug.diagnose(zoo.Stack({1: zoo.UntranslatedOperator()}).eval(), GIVEN, **LEGACY)
+        found = onnx_debug.diagnose(
+            zoo.Stack({1: zoo.UntranslatedOperator()}).eval(), GIVEN, **LEGACY
+        )
     finally:
         os.chdir(before)
     assert [culprit.fqn for culprit in found.culprits] == ["blocks.1.extra"]
@@ -147,7 +158,11 @@ def test_a_process_without_streams_does_not_matter(monkeypatch):
 
 def test_a_diagnosis_in_another_thread_is_as_good():
     found = []
-    thread = threading.Thread(target=lambda: found.append(onnx_debug.diagnose(zoo.Stack({1: Does(os.abort)}).eval(), GIVEN, **LEGACY)))
+    thread = threading.Thread(
+        target=lambda: found.append(
+            onnx_debug.diagnose(zoo.Stack({1: Does(os.abort)}).eval(), GIVEN, **LEGACY)
+        )
+    )
     thread.start()
     thread.join()
     assert [culprit.fqn for culprit in found[0].culprits] == ["blocks.1.extra"]
@@ -156,7 +171,9 @@ def test_a_diagnosis_in_another_thread_is_as_good():
 
 def test_a_session_outlives_the_thread_that_made_it():
     made = []
-    thread = threading.Thread(target=lambda: made.append(onnx_debug.Session(zoo.Stack().eval(), GIVEN, **LEGACY)))
+    thread = threading.Thread(
+        target=lambda: made.append(onnx_debug.Session(zoo.Stack().eval(), GIVEN, **LEGACY))
+    )
     thread.start()
     thread.join()
     with made[0] as session:
@@ -166,7 +183,9 @@ def test_a_session_outlives_the_thread_that_made_it():
 
 def test_two_sessions_at_a_time_do_not_know_each_other():
     with onnx_debug.Session(zoo.Stack({1: Does(os.abort)}).eval(), GIVEN, **LEGACY) as other:
-        with onnx_debug.Session(zoo.Stack({2: zoo.UntranslatedOperator()}).eval(), GIVEN, **LEGACY) as session:
+        with onnx_debug.Session(
+            zoo.Stack({2: zoo.UntranslatedOperator()}).eval(), GIVEN, **LEGACY
+        ) as session:
             while other.step() or session.step():
                 pass
             assert [culprit.fqn for culprit in session.diagnosis.culprits] == ["blocks.2.extra"]
@@ -194,12 +213,18 @@ class Collects(torch.nn.Module):
 
 
 def test_garbage_whose_destructor_waits_for_threads_is_left_alone():
-    graph = onnx.parser.parse_model('<ir_version: 10, opset_import: ["" : 20]> agraph (float[2] x) => (float[2] z) { z = Relu(x) }')
+    graph = onnx.parser.parse_model(
+        '<ir_version: 10, opset_import: ["" : 20]> agraph (float[2] x) => (float[2] z) { z = Relu(x) }'
+    )
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 4
     gc.disable()
     try:
-        garbage = [onnxruntime.InferenceSession(graph.SerializeToString(), options, providers=["CPUExecutionProvider"])]
+        garbage = [
+            onnxruntime.InferenceSession(
+                graph.SerializeToString(), options, providers=["CPUExecutionProvider"]
+            )
+        ]
         garbage.append(garbage)
         del garbage
         assert onnx_debug.diagnose(Collects(), GIVEN, timeout=20.0, **LEGACY).ok

@@ -8,15 +8,21 @@ from html.parser import HTMLParser
 
 import pytest
 
-from onnx_debug.diagnosis import TensorInfo
-from onnx_debug.outcome import Source
-from onnx_debug.renderers.html import fragment, page, small
-from onnx_debug.renderers.source import excerpt
-from onnx_debug.renderers.words import headline
+from onnx_debug.data.diagnosis import TensorInfo
+from onnx_debug.data.outcome import Source
+from onnx_debug.render.html import fragment, page, small
+from onnx_debug.render.source import excerpt
+from onnx_debug.render.words import headline
 from tests import samples
 
 EVIL = '<script>alert("x")</script>&'
-FILE = ["class BadQr(nn.Module):\n", "\n", "    def forward(self, x):\n", f"        {samples.QR.text}\n", "\n"]
+FILE = [
+    "class BadQr(nn.Module):\n",
+    "\n",
+    "    def forward(self, x):\n",
+    f"        {samples.QR.text}\n",
+    "\n",
+]
 
 
 class Page(HTMLParser):
@@ -57,9 +63,19 @@ def test_page_is_well_formed_and_asks_for_nothing(name):
 
 def test_user_strings_are_escaped():
     failure = samples.failure(message=EVIL, details=EVIL)
-    facts = {"inputs": (TensorInfo(EVIL, EVIL, (1,)),), "source": Source(EVIL, 1, EVIL, EVIL), "failure": failure}
+    facts = {
+        "inputs": (TensorInfo(EVIL, EVIL, (1,)),),
+        "source": Source(EVIL, 1, EVIL, EVIL),
+        "failure": failure,
+    }
     culprit = samples.culprit(EVIL, EVIL, reason=EVIL, aliases=(EVIL,), **facts)
-    d = samples.diagnosis(culprit, notes=(EVIL,), log=EVIL, versions={EVIL: EVIL}, fixes=(replace(samples.FIX, title=EVIL, diff=EVIL),))
+    d = samples.diagnosis(
+        culprit,
+        notes=(EVIL,),
+        log=EVIL,
+        versions={EVIL: EVIL},
+        fixes=(replace(samples.FIX, title=EVIL, diff=EVIL),),
+    )
     document = page(replace(d, model_class=EVIL, failure=failure))
     assert "<script" not in document
     assert "&lt;script&gt;alert(&quot;x&quot;)&lt;/script&gt;&amp;" in document
@@ -87,7 +103,13 @@ def test_repeated_faults_share_a_card():
 
 def test_says_what_the_text_says():
     document = text_of(fragment(samples.three()))
-    for words in ("3 of 103 modules block it", "blocks.10.extra", "with all 3 replaced", "Householder", "9 trials"):
+    for words in (
+        "3 of 103 modules block it",
+        "blocks.10.extra",
+        "with all 3 replaced",
+        "Householder",
+        "9 trials",
+    ):
         assert words in document
 
 
@@ -115,9 +137,15 @@ def test_save_html_writes_one_file(tmp_path):
 @pytest.mark.parametrize("name", samples.ALL)
 def test_the_small_report_is_small_whatever_was_found(name: str):
     d = samples.ALL[name]
-    culprits = tuple(replace(c, fqn=f"{c.fqn}.{i}", reason=f"cause {i} {'x' * 200}") for i in range(30) for c in d.culprits[:2])
+    culprits = tuple(
+        replace(c, fqn=f"{c.fqn}.{i}", reason=f"cause {i} {'x' * 200}")
+        for i in range(30)
+        for c in d.culprits[:2]
+    )
     steps = tuple(replace(step, why="a long reason " * 9) for step in samples.steps(300))
-    big = replace(d, culprits=culprits, trials=steps, log="line\n" * 50_000, comparisons=d.comparisons * 300)
+    big = replace(
+        d, culprits=culprits, trials=steps, log="line\n" * 50_000, comparisons=d.comparisons * 300
+    )
     report = small(big)
     assert len(report) <= 16_000
     assert headline(big)[:60] in unescape(report)

@@ -15,9 +15,9 @@ import torch
 from torch import nn
 
 import onnx_debug
-from onnx_debug.diagnosis import Answer
-from onnx_debug.events import TrialFinished
-from onnx_debug.outcome import Mode, Stage
+from onnx_debug.data.diagnosis import Answer
+from onnx_debug.data.events import TrialFinished
+from onnx_debug.data.outcome import Mode, Stage
 from tests import zoo
 
 LEGACY = {"dynamo": False, "opset_version": 17}
@@ -124,16 +124,24 @@ def test_a_trial_that_dies_is_an_answer_and_names_the_module(module, mode, limit
     assert [culprit.fqn for culprit in found.culprits] == ["blocks.1.extra"]
     assert found.sufficient is True
     assert not running_children()
-    assert not [process for process in psutil.process_iter(["cmdline"]) if "77.7" in (process.info["cmdline"] or [])]
+    assert not [
+        process
+        for process in psutil.process_iter(["cmdline"])
+        if "77.7" in (process.info["cmdline"] or [])
+    ]
 
 
 def test_what_a_trial_shares_with_its_children_counts_once():
-    assert onnx_debug.diagnose(zoo.Stack({1: ForksOften()}).eval(), (torch.randn(2, 5, 8),), memory_limit=600_000_000).ok
+    assert onnx_debug.diagnose(
+        zoo.Stack({1: ForksOften()}).eval(), (torch.randn(2, 5, 8),), memory_limit=600_000_000
+    ).ok
 
 
 @pytest.mark.parametrize(("isolate", "options"), [(True, {}), (False, {}), (False, LEGACY)])
 def test_what_a_trial_prints_stays_in_its_log(capfd, isolate, options):
-    found = onnx_debug.diagnose(PrintsMuch().eval(), (torch.randn(3, 3),), isolate=isolate, **options)
+    found = onnx_debug.diagnose(
+        PrintsMuch().eval(), (torch.randn(3, 3),), isolate=isolate, **options
+    )
     output = capfd.readouterr()
     assert output.out + output.err == ""
     assert "from the trial" in found.log
@@ -171,7 +179,10 @@ class Does(nn.Module):
     [
         (os.abort, Mode.CRASH),
         (lambda: os.kill(os.getpid(), signal.SIGFPE), Mode.CRASH),
-        (lambda: os.kill(os.getpid(), signal.SIGKILL), Mode.MEMORY),  # what the system does when memory runs out
+        (
+            lambda: os.kill(os.getpid(), signal.SIGKILL),
+            Mode.MEMORY,
+        ),  # what the system does when memory runs out
         (lambda: sys.exit(3), Mode.ERROR),
         (kill_the_fork_server, Mode.CRASH),
         (lambda: os.kill(os.getpid(), signal.SIGSTOP), Mode.TIMEOUT),
@@ -180,7 +191,9 @@ class Does(nn.Module):
     ids=["abort", "fpe", "kill", "exit", "server", "stop", "native"],
 )
 def test_every_death_is_localised(what, mode):
-    found = onnx_debug.diagnose(zoo.Stack({1: Does(what)}).eval(), (torch.randn(2, 5, 8),), timeout=4.0, **LEGACY)
+    found = onnx_debug.diagnose(
+        zoo.Stack({1: Does(what)}).eval(), (torch.randn(2, 5, 8),), timeout=4.0, **LEGACY
+    )
     assert (found.failure.stage, found.failure.mode) == (Stage.CAPTURE, mode)
     assert [culprit.fqn for culprit in found.culprits] == ["blocks.1.extra"]
     assert found.sufficient is True
@@ -200,7 +213,9 @@ def test_every_death_is_localised(what, mode):
 )
 def test_a_model_that_dies_in_eager_is_told_apart_from_its_export(what, mode, limit):
     model = nn.Sequential(nn.Linear(2, 2), Does(what, when=lambda: True))
-    found = onnx_debug.diagnose(model, (torch.randn(1, 2),), timeout=2.0, memory_limit=limit, **LEGACY)
+    found = onnx_debug.diagnose(
+        model, (torch.randn(1, 2),), timeout=2.0, memory_limit=limit, **LEGACY
+    )
     assert (found.failure.stage, found.failure.mode) == (Stage.EAGER, mode)
     assert found.culprits[0].fqn == "1"
     assert found.trials == ()
@@ -216,16 +231,20 @@ def daemon():
 
 def test_what_a_trial_leaves_behind_ends_with_it():
     before = {process.pid for process in psutil.process_iter()}
-    assert onnx_debug.diagnose(zoo.Stack({1: Does(daemon)}).eval(), (torch.randn(2, 5, 8),), **LEGACY).ok
+    assert onnx_debug.diagnose(
+        zoo.Stack({1: Does(daemon)}).eval(), (torch.randn(2, 5, 8),), **LEGACY
+    ).ok
     mine = [
-        p for p in psutil.process_iter(["cmdline", "status"]) if p.pid not in before and p.info["cmdline"] == psutil.Process().cmdline()
+        p
+        for p in psutil.process_iter(["cmdline", "status"])
+        if p.pid not in before and p.info["cmdline"] == psutil.Process().cmdline()
     ]
     assert not [p for p in mine if p.info["status"] != psutil.STATUS_ZOMBIE]
 
 
 @pytest.mark.parametrize("who", ["recorder", "fork server", "hanging fork server"])
 def test_a_lost_helper_is_made_anew(who, monkeypatch):
-    monkeypatch.setattr("onnx_debug.line._LONGEST_SILENCE", 2.0)
+    monkeypatch.setattr("onnx_debug.runner.forked.channel._LONGEST_SILENCE", 2.0)
 
     def hurt(event):
         if isinstance(event, TrialFinished) and event.number == 1:
@@ -235,7 +254,12 @@ def test_a_lost_helper_is_made_anew(who, monkeypatch):
             else:
                 server.send_signal(signal.SIGKILL if who == "fork server" else signal.SIGSTOP)
 
-    found = onnx_debug.diagnose(zoo.Stack({1: zoo.UntranslatedOperator()}).eval(), (torch.randn(2, 5, 8),), on_event=hurt, **LEGACY)
+    found = onnx_debug.diagnose(
+        zoo.Stack({1: zoo.UntranslatedOperator()}).eval(),
+        (torch.randn(2, 5, 8),),
+        on_event=hurt,
+        **LEGACY,
+    )
     assert [culprit.fqn for culprit in found.culprits] == ["blocks.1.extra"]
     assert found.sufficient is True
     assert not running_children()
@@ -246,13 +270,17 @@ def test_a_system_that_refuses_processes_is_a_note(monkeypatch):
         raise BlockingIOError(11, "Resource temporarily unavailable")
 
     monkeypatch.setattr(os, "fork", refuse)
-    found = onnx_debug.diagnose(zoo.Stack({1: zoo.UntranslatedOperator()}).eval(), (torch.randn(2, 5, 8),), **LEGACY)
+    found = onnx_debug.diagnose(
+        zoo.Stack({1: zoo.UntranslatedOperator()}).eval(), (torch.randn(2, 5, 8),), **LEGACY
+    )
     assert [culprit.fqn for culprit in found.culprits] == ["blocks.1.extra"]
     assert "Resource temporarily unavailable" in found.notes[0]
 
 
 def test_every_trial_is_in_the_history():
-    found = onnx_debug.diagnose(zoo.Stack({1: zoo.KilledInCapture()}).eval(), (torch.randn(2, 5, 8),))
+    found = onnx_debug.diagnose(
+        zoo.Stack({1: zoo.KilledInCapture()}).eval(), (torch.randn(2, 5, 8),)
+    )
     assert [step.answer for step in found.trials] == [Answer.FAILED, Answer.FAILED, Answer.PASSED]
     assert [step.module for step in found.trials] == ["", "blocks.1.extra", ""]
     assert "SIGSEGV" in found.trials[0].message

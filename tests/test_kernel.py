@@ -53,7 +53,10 @@ class Notebook:
         found = []
         while True:
             message = self.client.get_iopub_msg(timeout=timeout)
-            if message["parent_header"].get("msg_id") != request and message["msg_type"] != "stream":
+            if (
+                message["parent_header"].get("msg_id") != request
+                and message["msg_type"] != "stream"
+            ):
                 continue
             if message["msg_type"] == "status" and message["content"]["execution_state"] == "idle":
                 return found
@@ -135,13 +138,17 @@ def test_nothing_is_heard_and_exit_handlers_run_once(notebook, tmp_path):
 
 @pytest.mark.parametrize("model", ["Hangs()", "HangsInEager()"])
 def test_an_interrupt_ends_everything(notebook, model):
-    request = notebook.start(f"found = onnx_debug.diagnose(nn.Sequential(model, {model}), X, **LEGACY); print(found.stopped)")
+    request = notebook.start(
+        f"found = onnx_debug.diagnose(nn.Sequential(model, {model}), X, **LEGACY); print(found.stopped)"
+    )
     children = wait_for_children(notebook, 2 if "Eager" in model else 3)
     time.sleep(0.5)
     begin = time.monotonic()
     notebook.manager.interrupt_kernel()
     shown = notebook.messages(request)
-    assert time.monotonic() - begin < 10  # a second on a quiet machine; the trial itself would go on for a minute
+    assert (
+        time.monotonic() - begin < 10
+    )  # a second on a quiet machine; the trial itself would go on for a minute
     assert [content.get("text") for _, content in shown] == ["True\n"]
     _, alive = psutil.wait_procs(children, timeout=10)
     assert not [child for child in alive if state_of(child) not in ("gone", psutil.STATUS_ZOMBIE)]
@@ -171,8 +178,12 @@ def interrupted(notebook, cell):
     begin = time.monotonic()
     notebook.manager.interrupt_kernel()
     shown = notebook.messages(request)
-    assert time.monotonic() - begin < 10  # a second on a quiet machine; the trial itself would go on for a minute
-    return shown, [child for child in children if state_of(child) not in ("gone", psutil.STATUS_ZOMBIE)]
+    assert (
+        time.monotonic() - begin < 10
+    )  # a second on a quiet machine; the trial itself would go on for a minute
+    return shown, [
+        child for child in children if state_of(child) not in ("gone", psutil.STATUS_ZOMBIE)
+    ]
 
 
 def test_an_interrupt_pauses_a_panel_and_its_session_goes_on(notebook, tmp_path):
@@ -182,7 +193,9 @@ def test_an_interrupt_pauses_a_panel_and_its_session_goes_on(notebook, tmp_path)
     shown, left = interrupted(notebook, "d = shown.run(); print(d.stopped, len(d.trials))")
     assert [content["text"] for kind, content in shown if kind == "stream"] == ["True 0\n"]
     assert len(left) == 2
-    assert notebook.run("shown.alone('0')\nshown.progress['running'], shown.steps[-1]['said']").endswith("(False, 'passed')\"}")
+    assert notebook.run(
+        "shown.alone('0')\nshown.progress['running'], shown.steps[-1]['said']"
+    ).endswith("(False, 'passed')\"}")
     file.unlink()
     assert "True, False" in notebook.run("d = shown.run(); (d.ok, d.stopped)")
 
@@ -191,8 +204,12 @@ def test_an_interrupt_of_the_magic_shows_what_was_found(notebook, tmp_path):
     file = tmp_path / "hang"
     file.touch()
     notebook.run(SHOWN.format(file=str(file)))
-    shown, _ = interrupted(notebook, "%%onnx_export\ntorch.onnx.export(whole, (X,), dynamo=False, opset_version=17)")
-    (result,) = [content["data"]["text/plain"] for kind, content in shown if kind == "execute_result"]
+    shown, _ = interrupted(
+        notebook, "%%onnx_export\ntorch.onnx.export(whole, (X,), dynamo=False, opset_version=17)"
+    )
+    (result,) = [
+        content["data"]["text/plain"] for kind, content in shown if kind == "execute_result"
+    ]
     assert "Stopped after 0 trials" in result
     assert notebook.run("print(1)") == "1\n"
 
@@ -200,7 +217,9 @@ def test_an_interrupt_of_the_magic_shows_what_was_found(notebook, tmp_path):
 @pytest.mark.parametrize("busy", [True, False])
 @pytest.mark.parametrize("restart", [True, False])
 def test_the_end_of_a_kernel_ends_everything(notebook, tmp_path, restart, busy):
-    notebook.run("session = onnx_debug.Session(nn.Sequential(model, Hangs()), X, **LEGACY); session.probe('0')")
+    notebook.run(
+        "session = onnx_debug.Session(nn.Sequential(model, Hangs()), X, **LEGACY); session.probe('0')"
+    )
     if busy:
         notebook.start("session.run()")
     children = wait_for_children(notebook, 3 if busy else 2)
@@ -256,4 +275,9 @@ BUSY = """
 def test_threads_a_loop_a_bar_and_a_loader_do_not_matter(notebook):
     notebook.run(BUSY)
     for _ in range(8):
-        assert notebook.run("print(onnx_debug.diagnose(model, X, **LEGACY).ok)\nnext(batches)\nbar.update();") == "True\n"
+        assert (
+            notebook.run(
+                "print(onnx_debug.diagnose(model, X, **LEGACY).ok)\nnext(batches)\nbar.update();"
+            )
+            == "True\n"
+        )

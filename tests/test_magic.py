@@ -6,8 +6,8 @@ import linecache
 
 import pytest
 
-from onnx_debug.diagnosis import Diagnosis
-from onnx_debug.errors import CaseError
+from onnx_debug.data.diagnosis import Diagnosis
+from onnx_debug.data.errors import CaseError
 from tests import samples
 
 DEFAULTS = {"timeout": 60.0, "isolate": True, "fixes": True}
@@ -30,13 +30,18 @@ def usage_error(shell, cell, capsys):
 
 
 def test_an_export_call_is_caught_with_its_arguments(shell, engine):
-    run(shell, "%%onnx_export\nimport torch\ntorch.onnx.export('model', (1,), 'x.onnx', kwargs={'y': 2}, opset_version=18)")
+    run(
+        shell,
+        "%%onnx_export\nimport torch\ntorch.onnx.export('model', (1,), 'x.onnx', kwargs={'y': 2}, opset_version=18)",
+    )
     (asked,) = engine.asked
     assert (asked.model, asked.args, asked.kwargs) == ("model", (1,), {"y": 2})
     assert asked.rest == {**DEFAULTS, "f": "x.onnx", "opset_version": 18}
 
 
-@pytest.mark.parametrize("before", ["from torch.onnx import export", "from torch.onnx import export as export"])
+@pytest.mark.parametrize(
+    "before", ["from torch.onnx import export", "from torch.onnx import export as export"]
+)
 @pytest.mark.parametrize("inside", ["", "from torch.onnx import export"])
 def test_names_bound_to_the_function_are_caught_and_given_back(shell, engine, before, inside):
     import torch
@@ -57,7 +62,10 @@ def test_on_success_the_call_returns_the_program_and_the_cell_goes_on(shell, eng
 
 def test_on_failure_the_cell_ends_at_the_call(shell, engine, capsys):
     engine.answer = samples.three()
-    d = run(shell, "%%onnx_export\nimport torch\ntry:\n    torch.onnx.export('model', (1,))\nexcept Exception: pass\nprint('went on')")
+    d = run(
+        shell,
+        "%%onnx_export\nimport torch\ntry:\n    torch.onnx.export('model', (1,))\nexcept Exception: pass\nprint('went on')",
+    )
     assert d is engine.answer
     assert "went on" not in capsys.readouterr().out
 
@@ -65,23 +73,38 @@ def test_on_failure_the_cell_ends_at_the_call(shell, engine, capsys):
 def test_the_true_exporter_is_there_while_the_engine_works(shell, engine, monkeypatch):
     import torch
 
-    from onnx_debug import session
+    from onnx_debug.session import session
 
     original, seen = torch.onnx.export, []
-    monkeypatch.setattr(session, "diagnose", lambda *_, **__: seen.append(torch.onnx.export) or engine.answer)
+    monkeypatch.setattr(
+        session, "diagnose", lambda *_, **__: seen.append(torch.onnx.export) or engine.answer
+    )
     run(shell, "%%onnx_export\nimport torch\ntorch.onnx.export('model', (1,))")
     assert seen == [original]
 
 
 def test_last_expression_is_the_case(shell, engine):
-    run(shell, "%%onnx_export --opset 18 --legacy -o a.onnx --timeout 5 --no-isolation --no-fixes\nx = 3\n'model', (x,), {'y': 1}")
+    run(
+        shell,
+        "%%onnx_export --opset 18 --legacy -o a.onnx --timeout 5 --no-isolation --no-fixes\nx = 3\n'model', (x,), {'y': 1}",
+    )
     (asked,) = engine.asked
     assert (asked.model, asked.args, asked.kwargs) == ("model", (3,), {"y": 1})
-    assert asked.rest == {"timeout": 5.0, "isolate": False, "fixes": False, "f": "a.onnx", "opset_version": 18, "dynamo": False}
+    assert asked.rest == {
+        "timeout": 5.0,
+        "isolate": False,
+        "fixes": False,
+        "f": "a.onnx",
+        "opset_version": 18,
+        "dynamo": False,
+    }
 
 
 def test_the_line_goes_before_the_call(shell, engine):
-    run(shell, "%%onnx_export --opset 20\nimport torch\ntorch.onnx.export('model', (1,), opset_version=18)")
+    run(
+        shell,
+        "%%onnx_export --opset 20\nimport torch\ntorch.onnx.export('model', (1,), opset_version=18)",
+    )
     assert engine.asked[0].rest["opset_version"] == 20
 
 
@@ -104,24 +127,37 @@ def test_a_cell_without_a_case(shell, engine, capsys, body):
 
 
 def test_a_name_that_does_not_exist(shell, engine, capsys):
-    assert usage_error(shell, "%%onnx_export\nx = 3\nmodle, x", capsys) == "line 3 of the cell: name 'modle' is not defined"
+    assert (
+        usage_error(shell, "%%onnx_export\nx = 3\nmodle, x", capsys)
+        == "line 3 of the cell: name 'modle' is not defined"
+    )
 
 
 def test_an_unknown_option(shell, engine, capsys):
-    assert usage_error(shell, "%%onnx_export --opsett 3\n1, 2", capsys) == "unrecognized arguments: --opsett 3"
+    assert (
+        usage_error(shell, "%%onnx_export --opsett 3\n1, 2", capsys)
+        == "unrecognized arguments: --opsett 3"
+    )
 
 
-@pytest.mark.parametrize("cell", ["'model', (1,)", "import torch\ntorch.onnx.export('model', (1,))"])
+@pytest.mark.parametrize(
+    "cell", ["'model', (1,)", "import torch\ntorch.onnx.export('model', (1,))"]
+)
 def test_a_case_that_is_none_is_one_line(shell, engine, capsys, monkeypatch, cell):
     def refuse(*_, **__):
         raise CaseError("the model is a str, not a torch.nn.Module")
 
-    monkeypatch.setattr("onnx_debug.session.diagnose", refuse)
-    assert usage_error(shell, f"%%onnx_export\n{cell}", capsys) == "the model is a str, not a torch.nn.Module"
+    monkeypatch.setattr("onnx_debug.session.session.diagnose", refuse)
+    assert (
+        usage_error(shell, f"%%onnx_export\n{cell}", capsys)
+        == "the model is a str, not a torch.nn.Module"
+    )
 
 
 def test_an_argument_that_the_exporter_does_not_know(shell, engine, capsys):
-    said = usage_error(shell, "%%onnx_export\nimport torch\ntorch.onnx.export('model', (1,), nonsense=3)", capsys)
+    said = usage_error(
+        shell, "%%onnx_export\nimport torch\ntorch.onnx.export('model', (1,), nonsense=3)", capsys
+    )
     assert said == "torch.onnx.export: got an unexpected keyword argument 'nonsense'"
 
 
@@ -132,7 +168,9 @@ def test_an_error_of_the_cell_is_shown_as_usual(shell, engine, capsys):
 
 
 def test_a_name_error_in_the_user_s_function_keeps_its_traceback(shell, engine, capsys):
-    assert isinstance(shell.run_cell("%%onnx_export\ndef f():\n    return nope\nf(), 2").error_in_exec, NameError)
+    assert isinstance(
+        shell.run_cell("%%onnx_export\ndef f():\n    return nope\nf(), 2").error_in_exec, NameError
+    )
 
 
 def test_log_is_printed_when_asked_for(shell, engine, capsys):
@@ -151,7 +189,9 @@ def test_a_diagnosis_shows_itself_as_text_and_html(shell):
 
 
 def test_cells_go_by_their_number(shell, engine):
-    number = shell.run_cell("%%onnx_export\ndef forward(): pass\nforward, ()", store_history=True).execution_count
+    number = shell.run_cell(
+        "%%onnx_export\ndef forward(): pass\nforward, ()", store_history=True
+    ).execution_count
     file = shell.user_ns["forward"].__code__.co_filename
     guilty = samples.culprit(source=samples.Source(file, 2, "def forward(): pass"))
     data, _ = shell.display_formatter.format(samples.diagnosis(guilty))
@@ -159,8 +199,8 @@ def test_cells_go_by_their_number(shell, engine):
 
 
 def test_help_names_every_option(shell):
-    from onnx_debug.arguments import OPTIONS
-    from onnx_debug.magic import OnnxDebugMagics
+    from onnx_debug.frontends.magic import OnnxDebugMagics
+    from onnx_debug.frontends.options import OPTIONS
 
     text = OnnxDebugMagics.onnx_export.__doc__
     assert all(flag in text for flags, _ in OPTIONS for flag in flags)
@@ -175,7 +215,9 @@ def test_postmortem_finds_the_call_that_failed(shell, engine):
 
 
 def test_postmortem_looks_behind_an_error_raised_from_it(shell, engine):
-    shell.run_cell("import torch\ntry:\n    torch.onnx.export('no module', 1)\nexcept Exception as e:\n    raise ValueError from e")
+    shell.run_cell(
+        "import torch\ntry:\n    torch.onnx.export('no module', 1)\nexcept Exception as e:\n    raise ValueError from e"
+    )
     run(shell, "%onnx_postmortem")
     assert engine.asked[0].model == "no module"
 
@@ -183,4 +225,6 @@ def test_postmortem_looks_behind_an_error_raised_from_it(shell, engine):
 def test_postmortem_without_a_failed_call(shell, engine, capsys):
     shell.run_cell("1 / 0")
     capsys.readouterr()
-    assert usage_error(shell, "%onnx_postmortem", capsys).startswith("the last error did not pass through torch.onnx.export")
+    assert usage_error(shell, "%onnx_postmortem", capsys).startswith(
+        "the last error did not pass through torch.onnx.export"
+    )

@@ -13,7 +13,11 @@ NOTEBOOK = Path(__file__).parent.parent / "notebooks" / "01_quickstart.ipynb"
 
 def outputs(notebook, start):
     """What the cells that begin like this put out."""
-    cells = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.startswith(start)]
+    cells = [
+        cell
+        for cell in notebook.cells
+        if cell.cell_type == "code" and cell.source.startswith(start)
+    ]
     return [output for cell in cells for output in cell.outputs]
 
 
@@ -21,10 +25,23 @@ def outputs(notebook, start):
 def test_quickstart(tmp_path):
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     assert not any(cell.get("outputs") for cell in notebook.cells), "commit it without outputs"
-    nbclient.NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(tmp_path)}}).execute()
-    assert [output.ename for output in outputs(notebook, "torch.onnx.export") if output.output_type == "error"] == ["ConversionError"]
-    failed, mended = (output.data for output in outputs(notebook, "%%onnx_export") if output.output_type == "execute_result")
-    assert "layers.0.mlp.experts  MixtralExperts  transformers::grouped_mm_fallback has no ONNX translation" in failed["text/plain"]
+    nbclient.NotebookClient(
+        notebook, timeout=600, resources={"metadata": {"path": str(tmp_path)}}
+    ).execute()
+    assert [
+        output.ename
+        for output in outputs(notebook, "torch.onnx.export")
+        if output.output_type == "error"
+    ] == ["ConversionError"]
+    failed, mended = (
+        output.data
+        for output in outputs(notebook, "%%onnx_export")
+        if output.output_type == "execute_result"
+    )
+    assert (
+        "layers.0.mlp.experts  MixtralExperts  transformers::grouped_mm_fallback has no ONNX translation"
+        in failed["text/plain"]
+    )
     assert '<section class="onnx-debug"' in failed["text/html"]
     assert mended["text/plain"].startswith("✓ MixtralModel exports")
     assert (tmp_path / "mixtral.onnx").exists()

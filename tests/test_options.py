@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.export import Dim
 
-from onnx_debug.options import call_text, corrected, problems
+from onnx_debug.request.options import call_text, corrected, problems
 
 USERS, ITEMS = torch.randn(4, 3), torch.randn(5, 3)
 IMAGE = torch.randn(4, 1, 8, 8)
@@ -70,19 +70,27 @@ def meant_shapes(args=(USERS, ITEMS), model=None, **options):
 def graph_shapes(model, args, kwargs=None, *, dynamo=True, **options):
     """Shapes of the exported graph's inputs and outputs, by name."""
     if dynamo:
-        proto = torch.onnx.export(model.eval(), args, kwargs=kwargs, verbose=False, **options).model_proto
+        proto = torch.onnx.export(
+            model.eval(), args, kwargs=kwargs, verbose=False, **options
+        ).model_proto
     else:
         file = io.BytesIO()
         torch.onnx.export(model.eval(), args, file, kwargs=kwargs, dynamo=False, **options)
         proto = onnx.load_from_string(file.getvalue())
-    return {v.name: [d.dim_param or d.dim_value for d in v.type.tensor_type.shape.dim] for v in (*proto.graph.input, *proto.graph.output)}
+    return {
+        v.name: [d.dim_param or d.dim_value for d in v.type.tensor_type.shape.dim]
+        for v in (*proto.graph.input, *proto.graph.output)
+    }
 
 
 # --- dynamic_axes, with dynamo=True
 
 
 def test_the_old_introduction_s_call_names_its_entries_and_gets_the_call_that_works():
-    assert entries(Convolution(), (IMAGE,), dynamic_axes=BATCH) == ["dynamic_axes['input']", "dynamic_axes['output']"]
+    assert entries(Convolution(), (IMAGE,), dynamic_axes=BATCH) == [
+        "dynamic_axes['input']",
+        "dynamic_axes['output']",
+    ]
     new = meant(Convolution(), (IMAGE,), dynamic_axes=BATCH)
     assert new == {"dynamic_shapes": {"x": {0: "batch_size"}}}
     shapes = graph_shapes(Convolution(), (IMAGE,), **new)
@@ -104,7 +112,10 @@ def test_dynamic_axes_that_leave_an_input_out_get_an_entry_for_it():
 def test_dynamic_axes_in_another_order_are_read_by_order():
     options = {"dynamic_axes": {"items": {0: "m"}, "users": {1: "n"}}}
     assert [p.silent for p in found(TwoInputs(), (USERS, ITEMS), **options)] == [True, True]
-    assert graph_shapes(TwoInputs(), (USERS, ITEMS), **options)["users"] == ["m", 3]  # the reason for the problem
+    assert graph_shapes(TwoInputs(), (USERS, ITEMS), **options)["users"] == [
+        "m",
+        3,
+    ]  # the reason for the problem
     assert meant_shapes(**options) == {"users": {1: "n"}, "items": {0: "m"}}
 
 
@@ -113,7 +124,9 @@ def test_two_unnamed_axes_for_one_of_two_inputs_cannot_be_told():
 
 
 def test_a_list_of_axes_becomes_dynamic_dimensions():
-    assert meant_shapes((IMAGE,), Convolution(), dynamic_axes={"input": [0, 2], "output": [0]}) == {"x": {0: Dim.DYNAMIC, 2: Dim.DYNAMIC}}
+    assert meant_shapes((IMAGE,), Convolution(), dynamic_axes={"input": [0, 2], "output": [0]}) == {
+        "x": {0: Dim.DYNAMIC, 2: Dim.DYNAMIC}
+    }
 
 
 # --- dynamic_axes, with dynamo=False
@@ -127,14 +140,23 @@ def test_the_legacy_exporter_ignores_unknown_names_so_they_are_named():
 
 
 def test_a_typo_in_legacy_axes_goes_to_the_nearest_name():
-    options = {"dynamic_axes": {"imgae": {0: "n"}, "out": {0: "n"}}, "input_names": ["image"], "output_names": ["out"]}
-    assert meant(Convolution(), (IMAGE,), dynamo=False, **options)["dynamic_axes"] == {"image": {0: "n"}, "out": {0: "n"}}
+    options = {
+        "dynamic_axes": {"imgae": {0: "n"}, "out": {0: "n"}},
+        "input_names": ["image"],
+        "output_names": ["out"],
+    }
+    assert meant(Convolution(), (IMAGE,), dynamo=False, **options)["dynamic_axes"] == {
+        "image": {0: "n"},
+        "out": {0: "n"},
+    }
 
 
 @pytest.mark.parametrize("index", [7, -1])
 def test_an_index_that_kills_the_legacy_exporter_is_seen_before(index):
     options = {"dynamic_axes": {"image": {index: "n"}}, "input_names": ["image"]}
-    assert entries(Convolution(), (IMAGE,), dynamo=False, **options) == [f"dynamic_axes['image'][{index}]"]
+    assert entries(Convolution(), (IMAGE,), dynamo=False, **options) == [
+        f"dynamic_axes['image'][{index}]"
+    ]
 
 
 def test_names_as_a_tuple_beside_dynamic_axes_become_a_list():
@@ -155,13 +177,21 @@ def test_dynamic_shapes_with_the_legacy_exporter_become_axes():
 
 
 def test_misspelt_keys_go_to_the_nearest_argument():
-    problem, _ = found(TwoInputs(), (USERS, ITEMS), dynamic_shapes={"user": {0: "n"}, "item": {0: "m"}})
+    problem, _ = found(
+        TwoInputs(), (USERS, ITEMS), dynamic_shapes={"user": {0: "n"}, "item": {0: "m"}}
+    )
     assert str(problem) == "dynamic_shapes['user']: no argument of forward; expected 'users'"
-    assert meant_shapes(dynamic_shapes={"user": {0: "n"}, "item": {0: "m"}}) == {"users": {0: "n"}, "items": {0: "m"}}
+    assert meant_shapes(dynamic_shapes={"user": {0: "n"}, "item": {0: "m"}}) == {
+        "users": {0: "n"},
+        "items": {0: "m"},
+    }
 
 
 def test_keys_that_are_all_wrong_go_by_order():
-    assert meant_shapes(dynamic_shapes={"a": {0: "n"}, "b": {0: "m"}}) == {"users": {0: "n"}, "items": {0: "m"}}
+    assert meant_shapes(dynamic_shapes={"a": {0: "n"}, "b": {0: "m"}}) == {
+        "users": {0: "n"},
+        "items": {0: "m"},
+    }
 
 
 def test_keys_that_are_all_wrong_and_do_not_fit_cannot_be_told():
@@ -179,17 +209,57 @@ def test_names_from_input_names_are_no_keys():
     ("dynamic_shapes", "entry", "correction"),
     [
         ({"users": {0: "n"}}, "dynamic_shapes['items']", {"users": {0: "n"}, "items": None}),
-        ({"users": {0: "n"}, "items": None, "mask": None}, "dynamic_shapes['mask']", {"users": {0: "n"}, "items": None}),
-        ({"users": {0: "n"}, "items": None, "output": {0: "n"}}, "dynamic_shapes['output']", {"users": {0: "n"}, "items": None}),
+        (
+            {"users": {0: "n"}, "items": None, "mask": None},
+            "dynamic_shapes['mask']",
+            {"users": {0: "n"}, "items": None},
+        ),
+        (
+            {"users": {0: "n"}, "items": None, "output": {0: "n"}},
+            "dynamic_shapes['output']",
+            {"users": {0: "n"}, "items": None},
+        ),
         (({0: "n"},), "dynamic_shapes", {"users": {0: "n"}, "items": None}),
-        ({"users": "n", "items": None}, "dynamic_shapes['users']", {"users": {0: "n"}, "items": None}),
-        ({"users": ("n",), "items": None}, "dynamic_shapes['users']", {"users": {0: "n"}, "items": None}),
-        ({"users": [0], "items": None}, "dynamic_shapes['users']", {"users": {0: Dim.DYNAMIC}, "items": None}),
-        ({"users": {"0": "n"}, "items": None}, "dynamic_shapes['users']['0']", {"users": {0: "n"}, "items": None}),
-        ({"users": {0: True}, "items": None}, "dynamic_shapes['users'][0]", {"users": {0: Dim.DYNAMIC}, "items": None}),
-        ({"users": {0: Dim}, "items": None}, "dynamic_shapes['users'][0]", {"users": {0: Dim.DYNAMIC}, "items": None}),
-        ({"users": {-2: "n"}, "items": None}, "dynamic_shapes['users'][-2]", {"users": {0: "n"}, "items": None}),
-        ({"users": {0: 7}, "items": None}, "dynamic_shapes['users'][0]", {"users": None, "items": None}),
+        (
+            {"users": "n", "items": None},
+            "dynamic_shapes['users']",
+            {"users": {0: "n"}, "items": None},
+        ),
+        (
+            {"users": ("n",), "items": None},
+            "dynamic_shapes['users']",
+            {"users": {0: "n"}, "items": None},
+        ),
+        (
+            {"users": [0], "items": None},
+            "dynamic_shapes['users']",
+            {"users": {0: Dim.DYNAMIC}, "items": None},
+        ),
+        (
+            {"users": {"0": "n"}, "items": None},
+            "dynamic_shapes['users']['0']",
+            {"users": {0: "n"}, "items": None},
+        ),
+        (
+            {"users": {0: True}, "items": None},
+            "dynamic_shapes['users'][0]",
+            {"users": {0: Dim.DYNAMIC}, "items": None},
+        ),
+        (
+            {"users": {0: Dim}, "items": None},
+            "dynamic_shapes['users'][0]",
+            {"users": {0: Dim.DYNAMIC}, "items": None},
+        ),
+        (
+            {"users": {-2: "n"}, "items": None},
+            "dynamic_shapes['users'][-2]",
+            {"users": {0: "n"}, "items": None},
+        ),
+        (
+            {"users": {0: 7}, "items": None},
+            "dynamic_shapes['users'][0]",
+            {"users": None, "items": None},
+        ),
         ({"users": {2: "n"}, "items": None}, "dynamic_shapes['users'][2]", None),
         ({"users": {0: 1.5}, "items": None}, "dynamic_shapes['users'][0]", None),
         ("users", "dynamic_shapes", None),
@@ -201,9 +271,14 @@ def test_a_wrong_entry_is_named_and_corrected(dynamic_shapes, entry, correction)
 
 
 def test_entries_in_another_order_would_swap_the_names():
-    (problem,) = found(TwoInputs(), (USERS, ITEMS), dynamic_shapes={"items": {0: "m"}, "users": {0: "n"}})
+    (problem,) = found(
+        TwoInputs(), (USERS, ITEMS), dynamic_shapes={"items": {0: "m"}, "users": {0: "n"}}
+    )
     assert problem.silent
-    assert list(meant_shapes(dynamic_shapes={"items": {0: "m"}, "users": {0: "n"}})) == ["users", "items"]
+    assert list(meant_shapes(dynamic_shapes={"items": {0: "m"}, "users": {0: "n"}})) == [
+        "users",
+        "items",
+    ]
 
 
 def test_keyword_arguments_are_named_in_the_order_of_the_call():
@@ -215,12 +290,16 @@ def test_keyword_arguments_are_named_in_the_order_of_the_call():
 
 def test_the_dimensions_of_the_only_argument_may_have_lost_their_wrapping():
     assert meant_shapes((IMAGE,), Convolution(), dynamic_shapes={0: "n"}) == {"x": {0: "n"}}
-    assert meant_shapes((IMAGE,), Convolution(), dynamic_shapes=("n", None, None, None)) == {"x": {0: "n"}}
+    assert meant_shapes((IMAGE,), Convolution(), dynamic_shapes=("n", None, None, None)) == {
+        "x": {0: "n"}
+    }
 
 
 def test_one_tensor_for_two_inputs_cannot_have_two_requests():
     shapes = {"users": {0: "n"}, "items": None}
-    assert entries(TwoInputs(), (USERS, USERS), dynamic_shapes=shapes) == ["dynamic_shapes['items']"]
+    assert entries(TwoInputs(), (USERS, USERS), dynamic_shapes=shapes) == [
+        "dynamic_shapes['items']"
+    ]
 
 
 # --- dynamic_shapes: dimensions
@@ -235,7 +314,12 @@ def test_a_max_below_the_example_is_lifted():
 
 
 def test_a_hint_whose_bounds_exclude_the_example_loses_them():
-    assert meant_shapes(dynamic_shapes={"users": {0: Dim.DYNAMIC(max=3)}, "items": None})["users"][0].max is None
+    assert (
+        meant_shapes(dynamic_shapes={"users": {0: Dim.DYNAMIC(max=3)}, "items": None})["users"][
+            0
+        ].max
+        is None
+    )
 
 
 def test_one_name_for_two_sizes_becomes_two_names():
@@ -245,19 +329,29 @@ def test_one_name_for_two_sizes_becomes_two_names():
 
 
 def test_strings_with_one_name_for_two_sizes_pass_silently():
-    (problem,) = found(TwoInputs(), (USERS, ITEMS), dynamic_shapes={"users": {0: "n"}, "items": {0: "n"}})
+    (problem,) = found(
+        TwoInputs(), (USERS, ITEMS), dynamic_shapes={"users": {0: "n"}, "items": {0: "n"}}
+    )
     assert problem.silent
 
 
 def test_two_definitions_of_one_dim_become_one():
-    shapes = meant_shapes((USERS, USERS + 1), dynamic_shapes={"users": {0: Dim("n", max=8)}, "items": {0: Dim("n", max=9)}})
+    shapes = meant_shapes(
+        (USERS, USERS + 1),
+        dynamic_shapes={"users": {0: Dim("n", max=8)}, "items": {0: Dim("n", max=9)}},
+    )
     assert shapes["users"][0] is shapes["items"][0]
 
 
-@pytest.mark.parametrize(("make", "right"), [(lambda n: n + 1, True), (lambda n: n + 2, False), (lambda n: 2 * n, False)])
+@pytest.mark.parametrize(
+    ("make", "right"), [(lambda n: n + 1, True), (lambda n: n + 2, False), (lambda n: 2 * n, False)]
+)
 def test_a_derived_dim_must_hold_for_the_examples(make, right):
     n = Dim("n", max=64)
-    assert (found(TwoInputs(), (USERS, ITEMS), dynamic_shapes={"users": {0: n}, "items": {0: make(n)}}) == []) is right
+    assert (
+        found(TwoInputs(), (USERS, ITEMS), dynamic_shapes={"users": {0: n}, "items": {0: make(n)}})
+        == []
+    ) is right
 
 
 # --- dynamic_shapes: arguments that are no tensors, and containers
@@ -266,8 +360,16 @@ def test_a_derived_dim_must_hold_for_the_examples(make, right):
 def test_a_number_or_none_has_no_dimensions():
     shapes = {"users": {0: "n"}, "items": None, "mask": {0: "n"}, "scale": {0: "k"}}
     args = (USERS, ITEMS, None, 3)
-    assert entries(TwoInputs(), args, dynamic_shapes=shapes) == ["dynamic_shapes['mask']", "dynamic_shapes['scale']"]
-    assert meant_shapes(args, dynamic_shapes=shapes) == {"users": {0: "n"}, "items": None, "mask": None, "scale": None}
+    assert entries(TwoInputs(), args, dynamic_shapes=shapes) == [
+        "dynamic_shapes['mask']",
+        "dynamic_shapes['scale']",
+    ]
+    assert meant_shapes(args, dynamic_shapes=shapes) == {
+        "users": {0: "n"},
+        "items": None,
+        "mask": None,
+        "scale": None,
+    }
 
 
 def test_names_are_not_read_beside_a_dynamic_number():
@@ -301,11 +403,15 @@ def test_a_corrected_nested_request_exports():
 
 def test_a_named_tuple_is_mirrored_by_its_own_kind():
     Pair = namedtuple("Pair", "u v")
-    shapes = meant_shapes((USERS, Pair(ITEMS, 2)), Scaled(), dynamic_shapes={"x": None, "n": ({0: "n"}, None)})
+    shapes = meant_shapes(
+        (USERS, Pair(ITEMS, 2)), Scaled(), dynamic_shapes={"x": None, "n": ({0: "n"}, None)}
+    )
     assert shapes["n"] == Pair({0: "n"}, None)
 
 
-@pytest.mark.parametrize("dynamic_shapes", [{"x": None, "extra": {"a": {0: "n"}}}, {"x": None, "a": {0: "n"}}])
+@pytest.mark.parametrize(
+    "dynamic_shapes", [{"x": None, "extra": {"a": {0: "n"}}}, {"x": None, "a": {0: "n"}}]
+)
 def test_no_spelling_reaches_what_only_double_star_catches(dynamic_shapes):
     request = Keywords(), (USERS,), {"a": USERS + 1}
     assert "that only ** catches" in found(*request, dynamic_shapes=dynamic_shapes)[0].found
@@ -330,16 +436,33 @@ def test_arguments_that_do_not_fit_are_named(args, kwargs, line):
 
 
 def test_a_dict_at_the_end_of_args_holds_keyword_arguments():
-    assert found(TwoInputs(), (USERS, {"items": ITEMS}), dynamic_shapes={"users": {0: "n"}, "items": None}) == []
+    assert (
+        found(
+            TwoInputs(),
+            (USERS, {"items": ITEMS}),
+            dynamic_shapes={"users": {0: "n"}, "items": None},
+        )
+        == []
+    )
     assert entries(Scaled(), (USERS, {"a": ITEMS})) == ["args[1]"]
 
 
 @pytest.mark.parametrize("dynamo", [True, False])
 def test_names_that_do_not_fit(dynamo):
-    assert entries(Scaled(), (USERS, 3), dynamo=dynamo, input_names=["a", "a"]) == ["input_names"] + ["input_names[1:]"] * dynamo
+    assert (
+        entries(Scaled(), (USERS, 3), dynamo=dynamo, input_names=["a", "a"])
+        == ["input_names"] + ["input_names[1:]"] * dynamo
+    )
     assert entries(Scaled(), (USERS, 3), dynamo=dynamo, output_names="out") == ["output_names"]
-    assert meant(Scaled(), (USERS, 3), dynamo=dynamo, output_names="out") == {"output_names": ["out"]}
-    assert problems(Scaled(), (USERS, 3), {}, {"output_names": ["a", "b"]}, dynamo=dynamo, output_count=1)[0].entry == "output_names[1:]"
+    assert meant(Scaled(), (USERS, 3), dynamo=dynamo, output_names="out") == {
+        "output_names": ["out"]
+    }
+    assert (
+        problems(
+            Scaled(), (USERS, 3), {}, {"output_names": ["a", "b"]}, dynamo=dynamo, output_count=1
+        )[0].entry
+        == "output_names[1:]"
+    )
 
 
 def test_too_many_input_names_are_cut():
@@ -348,17 +471,29 @@ def test_too_many_input_names_are_cut():
 
 @pytest.mark.parametrize(
     ("version", "dynamo", "correction"),
-    [("18", True, 18), (18.0, True, 18), (99, True, onnx.defs.onnx_opset_version()), (3, True, None), (99, False, 23), (True, False, None)],
+    [
+        ("18", True, 18),
+        (18.0, True, 18),
+        (99, True, onnx.defs.onnx_opset_version()),
+        (3, True, None),
+        (99, False, 23),
+        (True, False, None),
+    ],
 )
 def test_opsets_that_cannot_be_had(version, dynamo, correction):
     assert entries(Scaled(), (USERS, 3), dynamo=dynamo, opset_version=version) == ["opset_version"]
-    assert meant(Scaled(), (USERS, 3), dynamo=dynamo, opset_version=version).get("opset_version") == correction
+    assert (
+        meant(Scaled(), (USERS, 3), dynamo=dynamo, opset_version=version).get("opset_version")
+        == correction
+    )
 
 
 def test_an_option_that_does_not_exist_is_taken_for_the_nearest():
     assert found(Scaled(), (USERS, 3), dynamic_shape={"x": None})[0].expected == "'dynamic_shapes'"
     # what stands under it is looked into as well
-    assert meant(Scaled(), (USERS, 3), dynamic_shape={"x": {0: "n"}}) == {"dynamic_shapes": {"x": {0: "n"}, "n": None}}
+    assert meant(Scaled(), (USERS, 3), dynamic_shape={"x": {0: "n"}}) == {
+        "dynamic_shapes": {"x": {0: "n"}, "n": None}
+    }
 
 
 def test_translations_must_be_functions_of_operators():
@@ -387,7 +522,12 @@ def test_the_call_is_ready_to_paste():
 def test_dims_stand_above_the_call_and_mean_the_same():
     n = Dim("n", min=2, max=9)
     shapes = {"users": {0: n, 1: Dim.DYNAMIC(max=4)}, "items": [2 * n + 1, None]}
-    text = call_text("net", ["users", "n"], {"mask": "mask"}, {"dynamic_shapes": shapes, "f": "a.onnx", "dynamo": True})
+    text = call_text(
+        "net",
+        ["users", "n"],
+        {"mask": "mask"},
+        {"dynamic_shapes": shapes, "f": "a.onnx", "dynamo": True},
+    )
     *head, call = ast.parse(text).body
     scope: dict[str, object] = {}
     exec(compile(ast.Module(head, []), "text", "exec"), scope)
@@ -405,11 +545,27 @@ def test_what_has_no_source_is_left_to_fill_in():
 # --- properties
 
 odd = st.recursive(
-    st.none() | st.booleans() | st.integers(-3, 9) | st.floats() | st.text(max_size=3) | st.sampled_from([Dim("n"), Dim.AUTO, Dim, USERS]),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["users", "items", 0, 1, -1]), inner, max_size=3),
+    st.none()
+    | st.booleans()
+    | st.integers(-3, 9)
+    | st.floats()
+    | st.text(max_size=3)
+    | st.sampled_from([Dim("n"), Dim.AUTO, Dim, USERS]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["users", "items", 0, 1, -1]), inner, max_size=3)
+    ),
     max_leaves=6,
 )
-option_names = ["dynamic_shapes", "dynamic_axes", "input_names", "output_names", "opset_version", "custom_translation_table", "dynamic"]
+option_names = [
+    "dynamic_shapes",
+    "dynamic_axes",
+    "input_names",
+    "output_names",
+    "opset_version",
+    "custom_translation_table",
+    "dynamic",
+]
 
 
 @given(st.dictionaries(st.sampled_from(option_names), odd), odd, odd, st.booleans())
@@ -430,22 +586,34 @@ def mirrored(value):
         return st.tuples(*map(mirrored, value))
     if not isinstance(value, torch.Tensor):
         return st.none()
-    dims = [st.sampled_from([None, size, Dim(f"d{size}"), Dim.AUTO, Dim.DYNAMIC, Dim.DYNAMIC(min=1, max=64)]) for size in value.shape]
+    dims = [
+        st.sampled_from(
+            [None, size, Dim(f"d{size}"), Dim.AUTO, Dim.DYNAMIC, Dim.DYNAMIC(min=1, max=64)]
+        )
+        for size in value.shape
+    ]
     return st.none() | st.tuples(*dims) | st.fixed_dictionaries({}, optional=dict(enumerate(dims)))
 
 
 CALLS = [
     (TwoInputs(), {"users": USERS, "items": ITEMS}),
     (TwoInputs(), {"users": USERS, "items": ITEMS, "mask": None, "scale": 3}),
-    (Nested(), {"batch": {"a": USERS}, "pair": (ITEMS, torch.randn(4, 2, 6))}),  # torch.export fixes sizes 0 and 1
+    (
+        Nested(),
+        {"batch": {"a": USERS}, "pair": (ITEMS, torch.randn(4, 2, 6))},
+    ),  # torch.export fixes sizes 0 and 1
 ]
 
 
 @given(st.data(), st.sampled_from(CALLS))
-@settings(max_examples=40, deadline=None, phases=[Phase.generate])  # an export is too slow to shrink by
+@settings(
+    max_examples=40, deadline=None, phases=[Phase.generate]
+)  # an export is too slow to shrink by
 def test_what_torch_export_accepts_has_no_problems(data, call):
     model, arguments = call
-    shapes = {name: data.draw(mirrored(value)) for name, value in arguments.items()}  # in the order of the call
+    shapes = {
+        name: data.draw(mirrored(value)) for name, value in arguments.items()
+    }  # in the order of the call
     torch.export.export(model, tuple(arguments.values()), dynamic_shapes=shapes, strict=False)
     assert found(model, tuple(arguments.values()), dynamic_shapes=shapes) == []
     assert found(model, tuple(arguments.values()), dynamic_shapes=tuple(shapes.values())) == []

@@ -13,12 +13,19 @@ import onnx_debug
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-PINS = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line)
+PINS = dict(
+    line.split("==") for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line
+)
 
 
 def test_importing_it_is_cheap():
     loaded = "import sys, onnx_debug; print(sorted({'torch', 'IPython', 'onnx', 'ipywidgets', 'numpy'} & set(sys.modules)))"
-    assert subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", loaded], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        == "[]"
+    )
 
 
 @pytest.mark.parametrize("name", onnx_debug.__all__)
@@ -39,5 +46,9 @@ def test_versions_agree():
 
 def test_every_dependency_is_pinned_for_the_checks():
     extras = PROJECT["optional-dependencies"]
-    wanted = [*PROJECT["dependencies"], *extras["demo"], *(name for name in extras["dev"] if not name.startswith("onnx-debug"))]
+    wanted = [
+        *PROJECT["dependencies"],
+        *extras["demo"],
+        *(name for name in extras["dev"] if not name.startswith("onnx-debug")),
+    ]
     assert not [name for name in wanted if name.partition(">=")[0] not in PINS]

@@ -11,14 +11,18 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onnx_debug.packing import PackingError, fill, pack, plain, unpack
+from onnx_debug.eager.packing import PackingError, fill, pack, plain, unpack
 
 Named = collections.namedtuple("Named", "x y")
 LEAF = st.builds(lambda n: torch.full((n,), float(n)), st.integers(0, 3))
 CONSTANT = st.none() | st.booleans() | st.integers() | st.text(max_size=3)
 VALUES = st.recursive(
     LEAF | CONSTANT,
-    lambda inner: st.lists(inner, max_size=3) | st.tuples(inner, inner) | st.dictionaries(st.text(max_size=2), inner, max_size=2),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.tuples(inner, inner)
+        | st.dictionaries(st.text(max_size=2), inner, max_size=2)
+    ),
     max_leaves=8,
 )
 

@@ -12,14 +12,16 @@ import pytest
 import torch
 
 import onnx_debug
-from onnx_debug.diagnosis import Answer
-from onnx_debug.errors import PausedError
-from onnx_debug.events import TrialStarted
+from onnx_debug.data.diagnosis import Answer
+from onnx_debug.data.errors import PausedError
+from onnx_debug.data.events import TrialStarted
 from tests import zoo
 from tests.test_isolation import LEGACY, running_children
 from tests.test_stopping import GIVEN
 
-LONGEST = 10  # seconds; a second on a quiet machine, where the trial itself would go on for a minute
+LONGEST = (
+    10  # seconds; a second on a quiet machine, where the trial itself would go on for a minute
+)
 
 
 class HangsWhile(zoo.UntranslatedOperator):
@@ -57,9 +59,13 @@ def pause_when(session, busy):
     return paused
 
 
-@pytest.mark.parametrize(("when", "busy"), [(torch.jit.is_tracing, 3), (lambda: True, 2)], ids=["export", "eager"])
+@pytest.mark.parametrize(
+    ("when", "busy"), [(torch.jit.is_tracing, 3), (lambda: True, 2)], ids=["export", "eager"]
+)
 def test_a_pause_ends_the_trial_and_the_next_call_tries_it_again(file, when, busy):
-    with onnx_debug.Session(zoo.Stack({1: HangsWhile(file, when)}).eval(), GIVEN, **LEGACY) as session:
+    with onnx_debug.Session(
+        zoo.Stack({1: HangsWhile(file, when)}).eval(), GIVEN, **LEGACY
+    ) as session:
         paused = pause_when(session, busy)
         found = session.run()
         assert time.monotonic() - paused[0] < LONGEST
@@ -67,7 +73,10 @@ def test_a_pause_ends_the_trial_and_the_next_call_tries_it_again(file, when, bus
         assert len(running_children()) == busy - 1
         file.unlink()
         found = session.run()
-        assert (found.stopped, [culprit.fqn for culprit in found.culprits]) == (False, ["blocks.1.extra"])
+        assert (found.stopped, [culprit.fqn for culprit in found.culprits]) == (
+            False,
+            ["blocks.1.extra"],
+        )
         assert len(found.trials) == 3
 
 
@@ -97,12 +106,17 @@ def test_a_pause_between_two_questions_is_heard(event_type, isolate):
         assert len(heard) == 1
         session.on_event = lambda event: None
         found = session.run()
-    assert (found.stopped, [culprit.fqn for culprit in found.culprits]) == (False, ["blocks.1.extra"])
+    assert (found.stopped, [culprit.fqn for culprit in found.culprits]) == (
+        False,
+        ["blocks.1.extra"],
+    )
     assert found.culprits[0].inputs
 
 
 def test_a_pause_when_nothing_is_under_way_is_forgotten():
-    with onnx_debug.Session(zoo.Stack({1: zoo.UntranslatedOperator()}).eval(), GIVEN, **LEGACY) as session:
+    with onnx_debug.Session(
+        zoo.Stack({1: zoo.UntranslatedOperator()}).eval(), GIVEN, **LEGACY
+    ) as session:
         session.pause()
         assert session.step() is not None
         session.pause()
@@ -117,7 +131,9 @@ def test_a_fork_server_that_does_not_hear_is_made_anew():
             session.on_event = lambda event: None
             threading.Timer(0.5, session.pause).start()
 
-    with onnx_debug.Session(zoo.Stack({1: zoo.UntranslatedOperator()}).eval(), GIVEN, on_event=hear, **LEGACY) as session:
+    with onnx_debug.Session(
+        zoo.Stack({1: zoo.UntranslatedOperator()}).eval(), GIVEN, on_event=hear, **LEGACY
+    ) as session:
         found = session.run()
         assert (found.stopped, len(found.trials)) == (True, 1)
         assert [culprit.fqn for culprit in session.run().culprits] == ["blocks.1.extra"]

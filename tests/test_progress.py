@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import io
 
-from onnx_debug.events import CulpritFound, Started, TrialStarted
-from onnx_debug.outcome import Trial
-from onnx_debug.progress import Progress, terminal_writer
+from onnx_debug.data.events import CulpritFound, Started, TrialStarted
+from onnx_debug.data.outcome import Trial
+from onnx_debug.frontends.progress_line import Progress, terminal_writer
 from tests import samples
 
 

@@ -6,7 +6,7 @@ import onnx
 import pytest
 import torch
 
-from onnx_debug.stages import compare, runtime
+from onnx_debug.onnx_file import compare, runtime
 
 
 def save(tmp_path, text, name="model.onnx"):
@@ -23,10 +23,24 @@ PLACEHOLDER = """<ir_version: 10, opset_import: ["" : 20, "onnx_debug" : 1]> agr
 }"""
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.float64, torch.int64, torch.int32, torch.bool, torch.uint8])
+@pytest.mark.parametrize(
+    "dtype",
+    [
+        torch.float32,
+        torch.float16,
+        torch.float64,
+        torch.int64,
+        torch.int32,
+        torch.bool,
+        torch.uint8,
+    ],
+)
 def test_a_tensor_of_any_type_goes_in_and_out_unchanged(tmp_path, dtype):
     kind = {"float32": "float", "float64": "double"}.get(str(dtype)[6:], str(dtype)[6:])
-    path = save(tmp_path, f'<ir_version: 10, opset_import: ["" : 20]> agraph ({kind}[3] x) => ({kind}[3] z) {{ z = Identity(x) }}')
+    path = save(
+        tmp_path,
+        f'<ir_version: 10, opset_import: ["" : 20]> agraph ({kind}[3] x) => ({kind}[3] z) {{ z = Identity(x) }}',
+    )
     given = torch.tensor([1, 0, 2]).to(dtype)
     (got,) = runtime.run_session(runtime.open_session(path), ["z"], {"x": given})
     assert got.dtype is dtype
@@ -34,7 +48,10 @@ def test_a_tensor_of_any_type_goes_in_and_out_unchanged(tmp_path, dtype):
 
 
 def test_bfloat16_goes_in_and_out(tmp_path):
-    path = save(tmp_path, '<ir_version: 10, opset_import: ["" : 20]> agraph (bfloat16[2] x) => (bfloat16[2] z) { z = Identity(x) }')
+    path = save(
+        tmp_path,
+        '<ir_version: 10, opset_import: ["" : 20]> agraph (bfloat16[2] x) => (bfloat16[2] z) { z = Identity(x) }',
+    )
     given = torch.tensor([1.5, -2.0], dtype=torch.bfloat16)
     (got,) = runtime.run_session(runtime.open_session(path), ["z"], {"x": given})
     assert torch.equal(got, given)
@@ -77,7 +94,11 @@ def test_numbers_and_none_are_fed_as_the_graph_expects(tmp_path):
         (torch.tensor([1.0, 2.0]), torch.tensor([1.0, 2.0004]), ""),
         (torch.tensor([1.0, 2.0]), torch.tensor([1.0, 2.1]), "max difference"),
         (torch.tensor([1.0, 3.0]), torch.tensor([float("nan"), 3.0]), "NaN or Inf in only one"),
-        (torch.tensor([float("nan"), float("inf")]), torch.tensor([float("nan"), float("inf")]), ""),
+        (
+            torch.tensor([float("nan"), float("inf")]),
+            torch.tensor([float("nan"), float("inf")]),
+            "",
+        ),
         (torch.tensor([float("inf")]), torch.tensor([float("-inf")]), "NaN or Inf"),
         (torch.ones(2, 1), torch.ones(1, 2), "shape [2, 1] in eager"),
         (torch.ones(2), torch.ones(2, dtype=torch.float64), "float32 in eager, float64 in ONNX"),
@@ -99,11 +120,16 @@ def test_a_missing_output_is_a_difference():
 
 def test_an_output_that_is_a_placeholders_is_copied_in_time(tmp_path):
     header = '<ir_version: 10, opset_import: ["" : 20, "onnx_debug" : 1]>'
-    text = header + ' agraph (float[N] x) => (float[N] z) { z = onnx_debug.Broken<module = "a", call = 0>(x) }'
+    text = (
+        header
+        + ' agraph (float[N] x) => (float[N] z) { z = onnx_debug.Broken<module = "a", call = 0>(x) }'
+    )
     runnable = runtime.make_runnable(save(tmp_path, text))
     given = torch.arange(1000.0)
     for _ in range(20):
-        (got,) = runtime.run_session(runtime.open_session(runnable.path), runnable.outputs, {"x": given, "z": given * 2})
+        (got,) = runtime.run_session(
+            runtime.open_session(runnable.path), runnable.outputs, {"x": given, "z": given * 2}
+        )
         assert torch.equal(got, given * 2)
 
 

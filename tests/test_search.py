@@ -5,15 +5,19 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onnx_debug.diagnosis import ProofKind
-from onnx_debug.outcome import Trial
+from onnx_debug.data.diagnosis import ProofKind
+from onnx_debug.data.outcome import Trial
 from tests.simulation import Planted, depth_first, solve, trees
 
 PARENTS = trees().map(depth_first)
 
 
 def below(planted, number):
-    return {n for n in planted.numbers if n != number and planted._inside(planted.name(n), planted.name(number))}
+    return {
+        n
+        for n in planted.numbers
+        if n != number and planted._inside(planted.name(n), planted.name(number))
+    }
 
 
 @st.composite
@@ -68,7 +72,9 @@ def interactions(draw):
     parents = depth_first((0, *(0 if p == 0 else 1 for p in inside), 1, 1))
     plain = Planted(parents)
     siblings = [n for n in plain.numbers if n and parents[n - 1] == 1]
-    first, second = sorted(draw(st.permutations(siblings))[:2]) if len(siblings) > 2 else siblings[:2]
+    first, second = (
+        sorted(draw(st.permutations(siblings))[:2]) if len(siblings) > 2 else siblings[:2]
+    )
     return Planted(parents, pairs=frozenset({(1, first, second)}), clues=draw(st.booleans()))
 
 
@@ -88,9 +94,13 @@ def test_an_interaction_found_by_bisection_is_nobodys_own_code(planted):
 
 @given(faulty_modules(clues=True), st.data())
 def test_what_cannot_be_replaced_makes_no_innocent_guilty(planted, data):
-    rigid = frozenset(data.draw(st.sets(st.sampled_from([n for n in planted.numbers if n]), max_size=3)))
+    rigid = frozenset(
+        data.draw(st.sets(st.sampled_from([n for n in planted.numbers if n]), max_size=3))
+    )
     found = solve(Planted(planted.parents, planted.guilty, rigid=rigid, clues=True)).findings
-    proven = {finding.fqn for finding in found.culprits if finding.proof.kind is not ProofKind.UNPROVEN}
+    proven = {
+        finding.fqn for finding in found.culprits if finding.proof.kind is not ProofKind.UNPROVEN
+    }
     assert proven <= {planted.name(n) for n in planted.guilty}
     assert planted.name(min(planted.guilty)) in proven
 

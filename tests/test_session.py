@@ -13,10 +13,10 @@ from torch import nn
 from torch.export import Dim
 
 import onnx_debug
-from onnx_debug import events
-from onnx_debug.diagnosis import Answer, Diagnosis
-from onnx_debug.errors import CaseError, SessionClosedError
-from onnx_debug.outcome import Stage
+from onnx_debug.data import events
+from onnx_debug.data.diagnosis import Answer, Diagnosis
+from onnx_debug.data.errors import CaseError, SessionClosedError
+from onnx_debug.data.outcome import Stage
 from tests import zoo
 
 
@@ -33,7 +33,9 @@ def test_stepping_asks_the_same_questions_as_running():
 
 
 def test_any_module_can_be_probed():
-    with onnx_debug.Session(zoo.Stack({1: zoo.DataDependentBranch()}).eval(), (torch.randn(2, 5, 8),)) as session:
+    with onnx_debug.Session(
+        zoo.Stack({1: zoo.DataDependentBranch()}).eval(), (torch.randn(2, 5, 8),)
+    ) as session:
         assert session.probe("blocks.0").answer is Answer.PASSED
         assert session.probe("blocks.1").answer is Answer.FAILED
         assert session.probe("blocks.1", stubs=["blocks.1.extra"]).answer is Answer.PASSED
@@ -52,10 +54,16 @@ def test_a_closed_session_says_so():
 
 def test_events_tell_what_happens():
     seen = []
-    onnx_debug.diagnose(zoo.Stack({1: zoo.DataDependentBranch()}).eval(), (torch.randn(2, 5, 8),), on_event=seen.append)
+    onnx_debug.diagnose(
+        zoo.Stack({1: zoo.DataDependentBranch()}).eval(),
+        (torch.randn(2, 5, 8),),
+        on_event=seen.append,
+    )
     assert isinstance(seen[0], events.Started)
     assert [event.number for event in seen if isinstance(event, events.TrialStarted)] == [1, 2, 3]
-    assert [event.culprit.fqn for event in seen if isinstance(event, events.CulpritFound)] == ["blocks.1.extra"]
+    assert [event.culprit.fqn for event in seen if isinstance(event, events.CulpritFound)] == [
+        "blocks.1.extra"
+    ]
 
 
 def test_a_diagnosis_survives_json():
@@ -65,21 +73,32 @@ def test_a_diagnosis_survives_json():
 
 
 def test_the_partial_graph_shows_the_culprit_as_one_node():
-    found = onnx_debug.diagnose(zoo.Stack({1: zoo.UntranslatedOperator()}).eval(), (torch.randn(2, 5, 8),))
+    found = onnx_debug.diagnose(
+        zoo.Stack({1: zoo.UntranslatedOperator()}).eval(), (torch.randn(2, 5, 8),)
+    )
     graph = onnx.load(found.onnx_path).graph
     (placeholder,) = [node for node in graph.node if node.domain == "onnx_debug"]
     assert placeholder.op_type == "UntranslatedOperator"
-    assert {attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in placeholder.attribute}[
-        "module"
-    ] == b"blocks.1.extra"
+    assert {
+        attribute.name: onnx.helper.get_attribute_value(attribute)
+        for attribute in placeholder.attribute
+    }["module"] == b"blocks.1.extra"
     assert len(graph.node) > 10
 
 
 def test_a_culprit_describes_its_tensors():
     options = {"dynamic_shapes": {"x": {0: Dim("batch")}}}
-    found = onnx_debug.diagnose(zoo.Stack({1: zoo.UntranslatedOperator()}).eval(), (torch.randn(3, 5, 8),), **options)
+    found = onnx_debug.diagnose(
+        zoo.Stack({1: zoo.UntranslatedOperator()}).eval(), (torch.randn(3, 5, 8),), **options
+    )
     (given,) = found.culprits[0].inputs
-    assert (given.name, given.dtype, given.shape, given.device, given.nan_count) == ("x", "float32", (3, 5, 8), "cpu", 0)
+    assert (given.name, given.dtype, given.shape, given.device, given.nan_count) == (
+        "x",
+        "float32",
+        (3, 5, 8),
+        "cpu",
+        0,
+    )
     assert isinstance(given.symbolic_shape[0], str)
     assert given.symbolic_shape[1:] == (5, 8)
     assert given.min < 0 < given.max
@@ -95,7 +114,10 @@ def test_a_passing_export_writes_the_file_that_torch_would_write(tmp_path, dynam
     results = []
     for name in ("ours", "theirs"):
         session = onnxruntime.InferenceSession(tmp_path / f"{name}.onnx")
-        assert [value.name for value in (*session.get_inputs(), *session.get_outputs())] == ["tokens", "scores"]
+        assert [value.name for value in (*session.get_inputs(), *session.get_outputs())] == [
+            "tokens",
+            "scores",
+        ]
         results.append(session.run(None, {"tokens": given[0].numpy()})[0])
     assert (results[0] == results[1]).all()
     assert not [path for path in tmp_path.iterdir() if path.suffix == ".part"]
@@ -109,7 +131,9 @@ def test_a_stream_takes_the_file():
 
 
 def test_an_unwritable_path_is_a_note_and_loses_nothing(tmp_path):
-    found = onnx_debug.diagnose(nn.Linear(2, 2).eval(), (torch.randn(1, 2),), f=tmp_path / "missing" / "model.onnx")
+    found = onnx_debug.diagnose(
+        nn.Linear(2, 2).eval(), (torch.randn(1, 2),), f=tmp_path / "missing" / "model.onnx"
+    )
     assert found.ok
     assert "could not be written" in found.notes[-1]
     assert onnx.load(found.onnx_path).graph.node
@@ -136,7 +160,9 @@ def test_the_commonest_wrong_request_gets_the_call_that_works():
 
 
 def test_a_request_that_no_module_explains_is_named():
-    found = onnx_debug.diagnose(nn.Linear(2, 2).eval(), (torch.randn(4, 2),), dynamic_shapes={"inputs": {0: Dim("batch")}})
+    found = onnx_debug.diagnose(
+        nn.Linear(2, 2).eval(), (torch.randn(4, 2),), dynamic_shapes={"inputs": {0: Dim("batch")}}
+    )
     assert found.failure.stage is Stage.OPTIONS
     assert "dynamic_shapes['inputs']" in found.request
     assert "input" in found.fixes[0].code
@@ -163,14 +189,18 @@ def test_an_unknown_option_is_named_with_the_nearest():
 
 
 def test_a_model_that_fails_in_eager_is_told_apart_from_its_export():
-    found = onnx_debug.diagnose(nn.Sequential(nn.Linear(2, 2), zoo.WrongInEager()).eval(), (torch.randn(1, 2),))
+    found = onnx_debug.diagnose(
+        nn.Sequential(nn.Linear(2, 2), zoo.WrongInEager()).eval(), (torch.randn(1, 2),)
+    )
     assert found.failure.stage is Stage.EAGER
     assert found.culprits[0].fqn == "1"
     assert "torch.zeros(3, 3)" in found.culprits[0].source.text
 
 
 def test_training_mode_is_said_first():
-    found = onnx_debug.diagnose(nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.0)), (torch.randn(1, 2),))
+    found = onnx_debug.diagnose(
+        nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.0)), (torch.randn(1, 2),)
+    )
     assert "training mode" in found.notes[0]
 
 
@@ -191,19 +221,28 @@ def test_arguments_and_outputs_of_every_kind_compare():
 
 class EveryType(nn.Module):
     def forward(self, given, empty, alias, unused=None):
-        return {name: value.unsqueeze(0) for name, value in given.items()}, (alias, empty.sum(0)), [alias * float("nan"), None]
+        return (
+            {name: value.unsqueeze(0) for name, value in given.items()},
+            (alias, empty.sum(0)),
+            [alias * float("nan"), None],
+        )
 
 
 def test_tensors_of_every_type_empty_ones_aliases_and_nan_compare():
     types = (torch.float16, torch.bfloat16, torch.float64, torch.bool, torch.int8, torch.int64)
     given = {str(dtype): torch.ones(3, 2).to(dtype) for dtype in types}
-    found = onnx_debug.diagnose(EveryType().eval(), (given, torch.ones(0, 4), torch.randn(3)), dynamo=False)
+    found = onnx_debug.diagnose(
+        EveryType().eval(), (given, torch.ones(0, 4), torch.randn(3)), dynamo=False
+    )
     assert found.ok
     assert len([row for row in found.comparisons if row.input_index == 0]) == len(types) + 3
 
 
 def test_an_operator_that_only_lacks_complex_numbers_says_so():
-    found = onnx_debug.diagnose(EveryType().eval(), ({"z": torch.ones(3, dtype=torch.complex64)}, torch.ones(0, 4), torch.ones(3)))
+    found = onnx_debug.diagnose(
+        EveryType().eval(),
+        ({"z": torch.ones(3, dtype=torch.complex64)}, torch.ones(0, 4), torch.ones(3)),
+    )
     assert found.culprits[0].reason == "aten::unsqueeze has no ONNX translation for complex64"
 
 
@@ -215,7 +254,9 @@ def test_a_custom_translation_table_passes_through_and_helps():
 
     table = {torch.ops.aten.linalg_qr.default: qr_of_nothing}
     plain = onnx_debug.diagnose(zoo.RootOwnCode().eval(), (torch.randn(8, 8),))
-    helped = onnx_debug.diagnose(zoo.RootOwnCode().eval(), (torch.randn(8, 8),), custom_translation_table=table)
+    helped = onnx_debug.diagnose(
+        zoo.RootOwnCode().eval(), (torch.randn(8, 8),), custom_translation_table=table
+    )
     assert plain.failure.stage is Stage.TRANSLATE
     assert helped.failure.stage is Stage.COMPARE
 

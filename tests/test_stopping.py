@@ -17,8 +17,8 @@ import torch
 from torch import nn
 
 import onnx_debug
-from onnx_debug import directories
-from onnx_debug.events import TrialStarted
+from onnx_debug.data.events import TrialStarted
+from onnx_debug.runner import workdir
 from tests import zoo
 from tests.test_isolation import LEGACY, Does, running_children, runs
 
@@ -36,7 +36,9 @@ def test_an_interrupt_keeps_what_was_found_and_ends_every_process():
             threading.Timer(0.2, signal.raise_signal, [signal.SIGINT]).start()
 
     begin = time.monotonic()
-    found = onnx_debug.diagnose(zoo.ThreeFaults().eval(), (torch.randn(2, 6, 8),), on_event=interrupt)
+    found = onnx_debug.diagnose(
+        zoo.ThreeFaults().eval(), (torch.randn(2, 6, 8),), on_event=interrupt
+    )
     assert found.stopped
     assert 2 <= len(found.trials) < 9
     assert [culprit.fqn for culprit in found.culprits] == ["blocks.3.extra"]
@@ -51,10 +53,15 @@ def test_a_receiver_of_events_may_stop_the_search(event_type):
         if type(event).__name__ == event_type:
             session.stop()
 
-    with onnx_debug.Session(zoo.Stack({1: zoo.UntranslatedOperator()}).eval(), GIVEN, on_event=hear, **LEGACY) as session:
+    with onnx_debug.Session(
+        zoo.Stack({1: zoo.UntranslatedOperator()}).eval(), GIVEN, on_event=hear, **LEGACY
+    ) as session:
         found = session.run()
     assert found.stopped
-    assert len(found.trials) == {"Started": 0, "TrialStarted": 0, "TrialFinished": 1, "CulpritFound": 2}[event_type]
+    assert (
+        len(found.trials)
+        == {"Started": 0, "TrialStarted": 0, "TrialFinished": 1, "CulpritFound": 2}[event_type]
+    )
     assert not running_children()
 
 
@@ -72,7 +79,9 @@ def test_another_thread_may_stop_the_search(when):
         timer.start()
         assert session.run().stopped
         timer.join()
-        assert took[0] < 10  # a second on a quiet machine; the trial itself would go on for a minute
+        assert (
+            took[0] < 10
+        )  # a second on a quiet machine; the trial itself would go on for a minute
         assert not running_children()
 
 
@@ -89,7 +98,8 @@ def test_an_interrupted_step_can_be_taken_again():
     with onnx_debug.Session(zoo.Stack({1: SlowToExport()}).eval(), GIVEN, **LEGACY) as session:
         session.step()
         session.on_event = lambda event: (
-            isinstance(event, TrialStarted) and threading.Timer(0.05, signal.raise_signal, [signal.SIGINT]).start()
+            isinstance(event, TrialStarted)
+            and threading.Timer(0.05, signal.raise_signal, [signal.SIGINT]).start()
         )
         with pytest.raises(KeyboardInterrupt):
             session.step()
@@ -145,8 +155,15 @@ def test_a_fork_server_that_hangs_does_not_outlive_its_user():
         print(*(child.pid for child in children), flush=True)
         os.kill(os.getpid(), 9)
     """
-    ran = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=False, stdout=subprocess.PIPE, text=True)
-    children = [psutil.Process(int(pid)) for pid in ran.stdout.split() if psutil.pid_exists(int(pid))]
+    ran = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)],
+        check=False,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    children = [
+        psutil.Process(int(pid)) for pid in ran.stdout.split() if psutil.pid_exists(int(pid))
+    ]
     _, alive = psutil.wait_procs(children, timeout=30)
     assert not [child for child in alive if runs(child)]
 
@@ -161,10 +178,10 @@ def test_what_a_killed_process_left_is_removed_later(tmp_path, monkeypatch):
     subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=False)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     (left,) = tmp_path.iterdir()
-    monkeypatch.setattr(directories, "_YOUNGEST", -1.0)
-    mine = [directories.make(), directories.make()]
+    monkeypatch.setattr(workdir, "_YOUNGEST", -1.0)
+    mine = [workdir.make(), workdir.make()]
     assert sorted(tmp_path.iterdir()) == sorted(mine)
     assert left not in mine
     for directory in mine:
-        directories.remove(directory)
+        workdir.remove(directory)
     assert not list(tmp_path.iterdir())

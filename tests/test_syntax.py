@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from onnx_debug.outcome import Source
-from onnx_debug.syntax import enclosing_loop, only_return
+from onnx_debug.data.outcome import Source
+from onnx_debug.explain.syntax import enclosing_loop, only_return
 
 CODE = """
 def forward(x):

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from onnx_debug.diagnosis import TensorInfo
-from onnx_debug.outcome import Source
-from onnx_debug.renderers.text import MOST_LINES, render
-from onnx_debug.renderers.words import modules_outside, place
+from onnx_debug.data.diagnosis import TensorInfo
+from onnx_debug.data.outcome import Source
+from onnx_debug.render.text import MOST_LINES, render
+from onnx_debug.render.words import modules_outside, place
 from tests import samples
 
 
@@ -38,8 +38,19 @@ def test_single_culprit_golden():
 def test_several_culprits_are_numbered():
     first, *rest = render(samples.three()).splitlines()
     assert first == "✗ Export stops at translate: 3 of 103 modules block it."
-    assert rest[0].split() == ["1", "blocks.7.extra", "BadQr", "aten::linalg_qr", "has", "no", "ONNX", "translation"]
-    assert any(line.startswith("  2  blocks.3.extra ") and line.endswith("model.py:11") for line in rest)
+    assert rest[0].split() == [
+        "1",
+        "blocks.7.extra",
+        "BadQr",
+        "aten::linalg_qr",
+        "has",
+        "no",
+        "ONNX",
+        "translation",
+    ]
+    assert any(
+        line.startswith("  2  blocks.3.extra ") and line.endswith("model.py:11") for line in rest
+    )
 
 
 def test_many_culprits_are_counted_by_class():
@@ -50,13 +61,17 @@ def test_many_culprits_are_counted_by_class():
 
 def test_a_wrong_request_blames_no_layer_and_spells_out_the_call():
     lines = render(samples.bad_request()).splitlines()
-    assert lines[0].startswith("✗ The request is at fault, no layer of Net (options): dynamic_axes names 'input'")
+    assert lines[0].startswith(
+        "✗ The request is at fault, no layer of Net (options): dynamic_axes names 'input'"
+    )
     assert "    torch.onnx.export(" in lines
     assert lines[-1] == "    )"
 
 
 def test_root_goes_by_its_class():
-    assert render(samples.root()).startswith("✗ Net (the whole model) stops the export at capture: ")
+    assert render(samples.root()).startswith(
+        "✗ Net (the whole model) stops the export at capture: "
+    )
 
 
 def test_unproven_says_why():
@@ -65,18 +80,25 @@ def test_unproven_says_why():
     assert "  Proven:" not in text
 
 
-@pytest.mark.parametrize(("name", "words"), [("crash", "the process dies"), ("timeout", "time limit"), ("memory", "more memory")])
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("crash", "the process dies"), ("timeout", "time limit"), ("memory", "more memory")],
+)
 def test_failures_without_an_exception_have_words(name, words):
     assert words in render(samples.ALL[name]).splitlines()[0]
 
 
 def test_a_model_that_does_not_run_is_not_blamed_on_the_export():
-    assert render(samples.broken_model()).startswith("✗ Net itself fails, before any export: RuntimeError: mat1 and mat2")
+    assert render(samples.broken_model()).startswith(
+        "✗ Net itself fails, before any export: RuntimeError: mat1 and mat2"
+    )
 
 
 def test_a_search_that_was_stopped_says_so():
     assert render(samples.stopped()).startswith("■ Stopped after 2 trials")
-    assert render(samples.ALL["stopped_later"]).startswith("✗ Stopped after 9 trials; found so far: blocks.7.extra (BadQr)")
+    assert render(samples.ALL["stopped_later"]).startswith(
+        "✗ Stopped after 9 trials; found so far: blocks.7.extra (BadQr)"
+    )
 
 
 def test_a_search_stopped_before_any_proof_names_the_clue():
@@ -85,12 +107,20 @@ def test_a_search_stopped_before_any_proof_names_the_clue():
 
 
 def test_line_of_a_helper_stands_below_the_module_s_own():
-    text = render(samples.diagnosis(samples.culprit(failure=samples.branch_failure(), source=samples.IF, fqn="blocks.3.extra")))
+    text = render(
+        samples.diagnosis(
+            samples.culprit(
+                failure=samples.branch_failure(), source=samples.IF, fqn="blocks.3.extra"
+            )
+        )
+    )
     assert text.index("model.py:11") < text.index("helpers.py:4")
 
 
 def test_long_values_are_cut_but_code_is_not():
-    wide = samples.culprit(inputs=tuple(TensorInfo(f"input_number_{i}", "float32", (1, 2)) for i in range(30)))
+    wide = samples.culprit(
+        inputs=tuple(TensorInfo(f"input_number_{i}", "float32", (1, 2)) for i in range(30))
+    )
     fix = replace(samples.RENAME, code="torch.onnx.export(" + "x, " * 100 + ")")
     text = render(samples.diagnosis(wide))
     assert all(len(line) < 200 for line in text.splitlines())
@@ -111,7 +141,10 @@ def test_places_are_short_and_unambiguous(file, shown):
 
 
 def test_cells_have_their_number():
-    assert place(Source("/tmp/ipykernel_12/99.py", 3), {"/tmp/ipykernel_12/99.py": "Cell In[5]"}.get) == "Cell In[5]:3"
+    assert (
+        place(Source("/tmp/ipykernel_12/99.py", 3), {"/tmp/ipykernel_12/99.py": "Cell In[5]"}.get)
+        == "Cell In[5]:3"
+    )
 
 
 def test_modules_below_a_culprit_are_not_counted_as_the_rest():
@@ -121,10 +154,23 @@ def test_modules_below_a_culprit_are_not_counted_as_the_rest():
 
 def test_a_wrong_answer_says_with_which_inputs_and_sizes():
     lines = render(samples.answers_wrongly()).splitlines()
-    assert lines[0] == "✗ blocks.3.extra (Rows) exports, but answers wrongly: the constant c = 3 is the size 0 of its input."
-    assert any(line.startswith("  seen") and line.endswith("output y with rows 2 for 3: max difference 0.1") for line in lines)
-    assert any("dynamic_axes['x'][0] dynamic (rows): works with 6, fails with 1, 2" in line for line in lines)
+    assert (
+        lines[0]
+        == "✗ blocks.3.extra (Rows) exports, but answers wrongly: the constant c = 3 is the size 0 of its input."
+    )
+    assert any(
+        line.startswith("  seen")
+        and line.endswith("output y with rows 2 for 3: max difference 0.1")
+        for line in lines
+    )
+    assert any(
+        "dynamic_axes['x'][0] dynamic (rows): works with 6, fails with 1, 2" in line
+        for line in lines
+    )
 
 
 def test_what_was_asked_and_works_is_listed():
-    assert "  dynamic_shapes['x'][0] dynamic (rows): works with 1, 4." in render(samples.exported()).splitlines()
+    assert (
+        "  dynamic_shapes['x'][0] dynamic (rows): works with 1, 4."
+        in render(samples.exported()).splitlines()
+    )

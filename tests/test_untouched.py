@@ -42,10 +42,19 @@ class Draws(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.own, self.python, self.numpy = torch.Generator().manual_seed(3), random.Random(4), np.random.default_rng(5)
+        self.own, self.python, self.numpy = (
+            torch.Generator().manual_seed(3),
+            random.Random(4),
+            np.random.default_rng(5),
+        )
 
     def forward(self, x):
-        drawn = torch.rand(1, generator=self.own) * random.random() + np.random.rand() + self.python.random() + self.numpy.random()
+        drawn = (
+            torch.rand(1, generator=self.own) * random.random()
+            + np.random.rand()
+            + self.python.random()
+            + self.numpy.random()
+        )
         return x + float(drawn) + torch.rand(1)
 
 
@@ -107,7 +116,15 @@ def bits(value):
     """A value as something that is equal only to the same bits."""
     if isinstance(value, torch.Tensor):
         grad = bits(value.grad) if value.is_leaf and value.grad is not None else None
-        return (id(value), value.data_ptr(), value.dtype, tuple(value.shape), value.detach().numpy().tobytes(), value.requires_grad, grad)
+        return (
+            id(value),
+            value.data_ptr(),
+            value.dtype,
+            tuple(value.shape),
+            value.detach().numpy().tobytes(),
+            value.requires_grad,
+            grad,
+        )
     if isinstance(value, torch.Generator):
         return id(value), value.get_state().numpy().tobytes()
     if isinstance(value, random.Random):
@@ -125,26 +142,59 @@ def bits(value):
 
 def process_state():
     """What an exporter or a forward may change outside the model."""
-    loggers = {"": logging.root} | {name: found for name, found in logging.root.manager.loggerDict.items() if hasattr(found, "handlers")}
+    loggers = {"": logging.root} | {
+        name: found
+        for name, found in logging.root.manager.loggerDict.items()
+        if hasattr(found, "handlers")
+    }
     return {
-        "random": (torch.get_rng_state().numpy().tobytes(), random.getstate(), repr(np.random.get_state())),
-        "torch": (torch.get_default_dtype(), torch.is_grad_enabled(), torch.get_num_threads(), torch.get_default_device()),
+        "random": (
+            torch.get_rng_state().numpy().tobytes(),
+            random.getstate(),
+            repr(np.random.get_state()),
+        ),
+        "torch": (
+            torch.get_default_dtype(),
+            torch.is_grad_enabled(),
+            torch.get_num_threads(),
+            torch.get_default_device(),
+        ),
         "numpy": np.geterr(),
         "warnings": (list(warnings.filters), id(warnings.showwarning)),
         "logging": {
-            name: (found.level, found.disabled, found.propagate, list(found.handlers), list(found.filters))
+            name: (
+                found.level,
+                found.disabled,
+                found.propagate,
+                list(found.handlers),
+                list(found.filters),
+            )
             for name, found in loggers.items()
         },
         "functions": [
-            *(nn.Module.__call__, torch.onnx.export, torch.export.export, torch.export.ExportedProgram.run_decompositions, torch.jit.trace),
-            *(nn.Module.__setattr__, nn.Module.__getattr__, torch.Tensor.__bool__, nn.functional.dropout, torch.rand),
+            *(
+                nn.Module.__call__,
+                torch.onnx.export,
+                torch.export.export,
+                torch.export.ExportedProgram.run_decompositions,
+                torch.jit.trace,
+            ),
+            *(
+                nn.Module.__setattr__,
+                nn.Module.__getattr__,
+                torch.Tensor.__bool__,
+                nn.functional.dropout,
+                torch.rand,
+            ),
         ],
     }
 
 
 def new_loggers_are_fine(before, after):
     """The exporter's own loggers come with its first import."""
-    after["logging"] = {name: found for name, found in after["logging"].items() if name in before["logging"]}
+    after["logging"] = {
+        name: found for name, found in after["logging"].items() if name in before["logging"]
+    }
     return after
 
 
@@ -152,7 +202,9 @@ def trained(names, *, train):
     """A model in the middle of training: grads, and an optimizer with momentum."""
     torch.manual_seed(0)
     model = nn.Sequential(*(PARTS[name]() for name in names)).train(train)
-    optimizer = torch.optim.SGD([*model.parameters(), nn.Parameter(torch.ones(1))], lr=0.1, momentum=0.9)
+    optimizer = torch.optim.SGD(
+        [*model.parameters(), nn.Parameter(torch.ones(1))], lr=0.1, momentum=0.9
+    )
     for parameter in model.parameters():
         parameter.grad = torch.ones_like(parameter)
     optimizer.step()
@@ -165,12 +217,24 @@ def trained(names, *, train):
 def test_nothing_is_touched(isolate, names, train):
     model, optimizer = trained(names, train=train)
     inputs = torch.randn(3, 4, requires_grad=True)
-    onnx_debug.diagnose(nn.Identity(), (torch.ones(1),), **LEGACY)  # what is imported at the first use is no change
-    before = bits(model), bits(optimizer.state_dict()["param_groups"]), [bits(state) for state in optimizer.state.values()], bits(inputs)
+    onnx_debug.diagnose(
+        nn.Identity(), (torch.ones(1),), **LEGACY
+    )  # what is imported at the first use is no change
+    before = (
+        bits(model),
+        bits(optimizer.state_dict()["param_groups"]),
+        [bits(state) for state in optimizer.state.values()],
+        bits(inputs),
+    )
     process = process_state()
     onnx_debug.diagnose(model, (inputs,), isolate=isolate, **LEGACY)
     assert process == new_loggers_are_fine(process, process_state())
-    after = bits(model), bits(optimizer.state_dict()["param_groups"]), [bits(state) for state in optimizer.state.values()], bits(inputs)
+    after = (
+        bits(model),
+        bits(optimizer.state_dict()["param_groups"]),
+        [bits(state) for state in optimizer.state.values()],
+        bits(inputs),
+    )
     assert before[0] == after[0]
     assert before[2:] == after[2:]
 

@@ -10,9 +10,9 @@ import torch
 from torch import nn
 from torch.export import Dim
 
-from onnx_debug.case import make_case
-from onnx_debug.outcome import Clue, ClueKind
-from onnx_debug.verify.asked import SizeTried, compare_request, with_sizes
+from onnx_debug.data.outcome import Clue, ClueKind
+from onnx_debug.request.case import make_case
+from onnx_debug.trial.requested import SizeTried, compare_request, with_sizes
 
 X, Y = torch.randn(2, 5), torch.randn(2, 5)
 
@@ -24,7 +24,9 @@ class Adds(nn.Module):
 
 def rows(graph, args, hints=(), opset=20, **options):
     case = make_case(Adds(), args, options=options)
-    model = onnx.parser.parse_model(f'<ir_version: 10, opset_import: ["" : {opset}]> agraph {graph} {{ z = Add(x, y) }}')
+    model = onnx.parser.parse_model(
+        f'<ir_version: 10, opset_import: ["" : {opset}]> agraph {graph} {{ z = Add(x, y) }}'
+    )
     return {row.subject: row for row in compare_request(case, model, [*args], hints)}
 
 
@@ -35,27 +37,44 @@ def problems(found):
 def test_a_dimension_that_came_out_fixed_is_a_problem_with_its_line():
     fixed = Clue("body", ClueKind.SPECIALIZATION, reason="fixes a dynamic size (s77) to 5")
     shapes = {"x": {0: Dim("batch"), 1: Dim("time")}, "y": {0: Dim("batch"), 1: Dim("time")}}
-    found = rows("(float[batch, 5] x, float[batch, time] y) => (float[batch, 5] z)", (X, Y), [fixed], dynamic_shapes=shapes)
+    found = rows(
+        "(float[batch, 5] x, float[batch, time] y) => (float[batch, 5] z)",
+        (X, Y),
+        [fixed],
+        dynamic_shapes=shapes,
+    )
     assert problems(found) == {"dynamic_shapes['x'][1]": "it came out fixed at 5"}
     assert found["dynamic_shapes['x'][1]"].clue is fixed
-    assert (found["dynamic_shapes['y'][1]"].asked, found["dynamic_shapes['y'][1]"].got) == ("dynamic (time)", "time")
+    assert (found["dynamic_shapes['y'][1]"].asked, found["dynamic_shapes['y'][1]"].got) == (
+        "dynamic (time)",
+        "time",
+    )
 
 
 def test_what_was_left_to_torch_may_come_out_fixed():
-    found = rows("(float[2, 5] x, float[2, 5] y) => (float[2, 5] z)", (X, Y), dynamic_shapes={"x": {0: Dim.AUTO}, "y": None})
+    found = rows(
+        "(float[2, 5] x, float[2, 5] y) => (float[2, 5] z)",
+        (X, Y),
+        dynamic_shapes={"x": {0: Dim.AUTO}, "y": None},
+    )
     assert found["dynamic_shapes['x'][0]"].got == "2"
     assert problems(found) == {}
 
 
 def test_another_opset_is_a_problem():
-    found = rows("(float[2, 5] x, float[2, 5] y) => (float[2, 5] z)", (X, Y), opset=18, opset_version=13)
+    found = rows(
+        "(float[2, 5] x, float[2, 5] y) => (float[2, 5] z)", (X, Y), opset=18, opset_version=13
+    )
     assert problems(found) == {"opset_version": "the file has opset 18"}
 
 
 def test_names_are_compared_by_position():
     asked = {"input_names": ["x", "second"], "output_names": ["z", "more"]}
     found = rows("(float[2, 5] x, float[2, 5] y) => (float[2, 5] z)", (X, Y), **asked)
-    assert problems(found) == {"input_names[1]": "the file has y", "output_names[1]": "the file has nothing"}
+    assert problems(found) == {
+        "input_names[1]": "the file has y",
+        "output_names[1]": "the file has nothing",
+    }
 
 
 def test_axes_for_names_that_nothing_has_are_a_problem_of_the_legacy_exporter():
@@ -75,14 +94,24 @@ def test_axes_for_names_that_nothing_has_are_a_problem_of_the_legacy_exporter():
 
 
 def test_an_input_that_the_legacy_exporter_left_out_is_said_and_no_problem():
-    found = rows("(float[2, 5] x, float[2, 5] y) => (float[2, 5] z)", (X, Y), input_names=["x", "unused", "y"], dynamo=False)
+    found = rows(
+        "(float[2, 5] x, float[2, 5] y) => (float[2, 5] z)",
+        (X, Y),
+        input_names=["x", "unused", "y"],
+        dynamo=False,
+    )
     assert found["input_names[1]"].got == "left out: nothing uses it"
     assert problems(found) == {}
 
 
 @pytest.mark.parametrize("dynamo", [True, False])
 def test_a_real_export_gives_what_was_asked(tmp_path, dynamo):
-    options = {"input_names": ["a", "b"], "output_names": ["c"], "dynamo": dynamo, "opset_version": 18}
+    options = {
+        "input_names": ["a", "b"],
+        "output_names": ["c"],
+        "dynamo": dynamo,
+        "opset_version": 18,
+    }
     dynamic = {"dynamic_axes": {"a": {0: "n"}, "b": {0: "n"}, "c": {0: "n"}}}
     dynamic = {"dynamic_shapes": {"x": {0: "n"}, "y": {0: "n"}}} if dynamo else dynamic
     case = make_case(Adds(), (X, Y), options={**options, **dynamic})
@@ -97,7 +126,9 @@ def test_a_real_export_gives_what_was_asked(tmp_path, dynamo):
 
 def test_sizes_that_were_tried_stand_beside_what_was_asked():
     shapes = {"x": {0: "batch", 1: "time"}, "y": None}
-    found = rows("(float[batch, 5] x, float[2, 5] y) => (float[2, 5] z)", (X, Y), dynamic_shapes=shapes)
+    found = rows(
+        "(float[batch, 5] x, float[2, 5] y) => (float[2, 5] z)", (X, Y), dynamic_shapes=shapes
+    )
     batch, time = "dynamic_shapes['x'][0]", "dynamic_shapes['x'][1]"
     tried = [
         SizeTried({batch: 4}, True, True),

@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import nn
 
-from onnx_debug import torch_internals
-from onnx_debug.clues import Locator
-from onnx_debug.recording import CloneOnce, ModuleNames, Recorder, recorded
-from onnx_debug.verify.baked import baked_constants
-from onnx_debug.verify.inputs import fresh_values
+from onnx_debug.compat import torch_internals
+from onnx_debug.eager.recorder import CloneOnce, ModuleNames, Recorder, recorded
+from onnx_debug.eager.values import fresh_values
+from onnx_debug.explain.baked import baked_constants
+from onnx_debug.explain.locate import Locator
 
 
 class ByMaximum(nn.Module):
@@ -64,7 +64,9 @@ class Indexes(nn.Module):
 def export(model, args, path, *, dynamo=False):
     with torch_internals.reuse_operator_registry(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        torch.onnx.export(model.eval(), args, path, verbose=dynamo, dynamo=dynamo)  # without `verbose` the nodes lose their metadata
+        torch.onnx.export(
+            model.eval(), args, path, verbose=dynamo, dynamo=dynamo
+        )  # without `verbose` the nodes lose their metadata
     return path
 
 
@@ -77,7 +79,9 @@ def record(model, *args):
 
 def found_in(model, tmp_path, x, other):
     path = export(model, (x,), tmp_path / "m.onnx")
-    return baked_constants(path, record(model, x), record(model, other), Locator(ModuleNames(model)))
+    return baked_constants(
+        path, record(model, x), record(model, other), Locator(ModuleNames(model))
+    )
 
 
 @pytest.mark.parametrize(

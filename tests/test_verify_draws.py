@@ -10,10 +10,10 @@ import torch
 from torch import nn
 
 import onnx_debug
-from onnx_debug.case import make_case
-from onnx_debug.clues import Locator
-from onnx_debug.recording import ModuleNames
-from onnx_debug.verify.draws import drawing_lines
+from onnx_debug.eager.recorder import ModuleNames
+from onnx_debug.explain.locate import Locator
+from onnx_debug.explain.random_lines import drawing_lines
+from onnx_debug.request.case import make_case
 
 
 class OfPython(nn.Module):
@@ -61,6 +61,8 @@ def test_a_model_that_draws_nothing_has_no_such_line():
 
 @pytest.mark.parametrize("options", [{}, {"dynamo": False}, {"isolate": False, "dynamo": False}])
 def test_a_diagnosis_shows_the_line_that_draws(options):
-    found = onnx_debug.diagnose(nn.Sequential(nn.Linear(4, 4), OfNumpy()).eval(), (torch.randn(2, 4),), **options)
+    found = onnx_debug.diagnose(
+        nn.Sequential(nn.Linear(4, 4), OfNumpy()).eval(), (torch.randn(2, 4),), **options
+    )
     assert found.culprits[0].fqn == "1"
     assert found.culprits[0].source.text == "factor = np.random.rand()"

@@ -8,8 +8,8 @@ from onnxscript import opset18 as op
 from torch import nn
 
 import onnx_debug
-from onnx_debug.outcome import ClueKind, Stage
-from onnx_debug.renderers.text import render
+from onnx_debug.data.outcome import ClueKind, Stage
+from onnx_debug.render.text import render
 
 
 class Wave(nn.Module):
@@ -36,7 +36,11 @@ def test_rounding_that_grows_takes_one_trial_and_blames_nobody(options):
 
 
 def test_an_operator_that_goes_wrong_is_no_drift():
-    wrong = {torch.ops.aten.hardswish.default: lambda x: op.Mul(op.HardSwish(x), op.CastLike(op.Constant(value_float=3.0), x))}
+    wrong = {
+        torch.ops.aten.hardswish.default: lambda x: op.Mul(
+            op.HardSwish(x), op.CastLike(op.Constant(value_float=3.0), x)
+        )
+    }
     found = onnx_debug.diagnose(*waves(), custom_translation_table=wrong)
     assert found.culprits
     assert all(clue.kind is not ClueKind.DRIFT for clue in found.failure.clues)

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from onnx_debug.case import make_case
-from onnx_debug.verify.further import further_inputs
-from onnx_debug.verify.inputs import fresh_values
+from onnx_debug.eager.further import further_inputs
+from onnx_debug.eager.values import fresh_values
+from onnx_debug.request.case import make_case
 
 Pair = namedtuple("Pair", "left right")
 
@@ -66,7 +66,14 @@ def test_an_order_stays_an_order():
 
 
 @pytest.mark.parametrize(
-    "given", [torch.randn(400) * 3 + 10, torch.rand(400), -torch.rand(400) * 5, torch.randn(400).half(), torch.rand(400).double()]
+    "given",
+    [
+        torch.randn(400) * 3 + 10,
+        torch.rand(400),
+        -torch.rand(400) * 5,
+        torch.randn(400).half(),
+        torch.rand(400).double(),
+    ],
 )
 def test_numbers_keep_mean_spread_and_sign(given):
     found = fresh(given)
@@ -85,7 +92,9 @@ def test_complex_numbers_are_drawn_in_both_parts():
 
 def test_nesting_text_and_shared_tensors_stay():
     x = torch.randn(2, 3).requires_grad_()
-    args, kwargs = fresh_values(((x, [Pair(x, None), "text", 3]), {"d": {"y": torch.randn(2, 1, 4).transpose(0, 2)}}), 1)
+    args, kwargs = fresh_values(
+        ((x, [Pair(x, None), "text", 3]), {"d": {"y": torch.randn(2, 1, 4).transpose(0, 2)}}), 1
+    )
     assert args[1][0].left is args[0]
     assert args[0].requires_grad
     assert not torch.equal(args[0], x)
@@ -102,7 +111,12 @@ def test_seeds_differ_and_torchs_own_random_state_stays():
 
 
 def test_a_scale_goes_beyond_what_was_seen_and_leaves_shares_and_masks():
-    given = (torch.randn(50), torch.rand(50), torch.tensor([[True, False, True]]), torch.tensor([3, 9, 4]))
+    given = (
+        torch.randn(50),
+        torch.rand(50),
+        torch.tensor([[True, False, True]]),
+        torch.tensor([3, 9, 4]),
+    )
     (numbers, shares, mask, ids), _ = fresh_values((given, {}), 0, scale=20.0)
     assert numbers.std() > 10
     assert shares.max() <= 1
@@ -112,7 +126,9 @@ def test_a_scale_goes_beyond_what_was_seen_and_leaves_shares_and_masks():
 def test_where_the_exporter_froze_a_branch_the_other_ways_are_tried_too():
     case = make_case(nn.Identity(), (torch.rand(3),))
     assert [one.goal for one in further_inputs(case)] == ["fresh values 1", "fresh values 2"]
-    larger, smaller, negative, far = (one.inputs[0][0] for one in further_inputs(case, branches=True)[2:])
+    larger, smaller, negative, far = (
+        one.inputs[0][0] for one in further_inputs(case, branches=True)[2:]
+    )
     assert larger.max() <= 1  # shares keep their range
     assert smaller.min() >= 0
     assert negative.max() < 0

@@ -6,7 +6,7 @@ import random
 
 import numpy as np
 
-from onnx_debug.verify.randomness import other_random_numbers
+from onnx_debug.eager.random_state import other_random_numbers
 
 
 def draw():

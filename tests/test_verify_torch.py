@@ -11,9 +11,9 @@ from torch import nn
 from torch.onnx.verification import verify_onnx_program
 
 import onnx_debug
-from onnx_debug import torch_internals
-from onnx_debug.outcome import Stage
-from onnx_debug.stages import compare, runtime
+from onnx_debug.compat import torch_internals
+from onnx_debug.data.outcome import Stage
+from onnx_debug.onnx_file import compare, runtime
 from tests import zoo
 
 
@@ -52,13 +52,30 @@ def torch_passes(model, x, drop=0, **options):
         program = torch.onnx.export(model, (x,), verbose=False, dynamo=True, **options)
     del program.model.graph.outputs[len(program.model.graph.outputs) - drop :]
     infos = verify_onnx_program(program)
-    return program, not any(info.max_abs_diff > 0.01 or info.max_rel_diff > 0.1 for info in infos)  # torch's own limits
+    return program, not any(
+        info.max_abs_diff > 0.01 or info.max_rel_diff > 0.1 for info in infos
+    )  # torch's own limits
 
 
 MODELS = {
-    "NaN": (Swish, torch.rand(3, 4), translated_by(nan_in_onnx_only), "NaN or Inf in only one of the two"),
-    "broadcast": (Swish, torch.ones(3, 4), translated_by(mean_of_equal_rows), "shape [3, 4] in eager, [1, 4] in ONNX"),
-    "random": (lambda: nn.Sequential(nn.Linear(4, 4), zoo.BakedRandom()), torch.rand(3, 4), {}, "max difference"),
+    "NaN": (
+        Swish,
+        torch.rand(3, 4),
+        translated_by(nan_in_onnx_only),
+        "NaN or Inf in only one of the two",
+    ),
+    "broadcast": (
+        Swish,
+        torch.ones(3, 4),
+        translated_by(mean_of_equal_rows),
+        "shape [3, 4] in eager, [1, 4] in ONNX",
+    ),
+    "random": (
+        lambda: nn.Sequential(nn.Linear(4, 4), zoo.BakedRandom()),
+        torch.rand(3, 4),
+        {},
+        "max difference",
+    ),
 }
 
 
@@ -78,6 +95,8 @@ def test_a_missing_output_passes_in_torch_and_fails_here(tmp_path):
     assert passed
     program.save(tmp_path / "model.onnx")
     runnable = runtime.make_runnable(tmp_path / "model.onnx")
-    got = runtime.run_session(runtime.open_session(runnable.path), runnable.outputs, runtime.feeds_for(runnable, [x]))
+    got = runtime.run_session(
+        runtime.open_session(runnable.path), runnable.outputs, runtime.feeds_for(runnable, [x])
+    )
     (row,) = compare.compare_outputs(runnable.outputs, model(x), got)
     assert row.problem == "eager returns 2 tensors, ONNX 1"

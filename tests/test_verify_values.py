@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import nn
 
-from onnx_debug import torch_internals
-from onnx_debug.clues import Locator
-from onnx_debug.recording import ModuleNames
-from onnx_debug.verify.values import compare_values
+from onnx_debug.compat import torch_internals
+from onnx_debug.eager.recorder import ModuleNames
+from onnx_debug.explain.locate import Locator
+from onnx_debug.explain.node_by_node import compare_values
 
 
 class Step(nn.Module):
@@ -111,14 +111,18 @@ def test_a_difference_that_is_only_made_larger_blames_nobody(tmp_path):
 
     program = exported(Enlarges(), (torch.rand(3),), tmp_path / "m.onnx")
     plant(tmp_path / "m.onnx", "add")
-    found = compare_values(program, tmp_path / "m.onnx", [torch.zeros(3)], Locator(ModuleNames(Enlarges())))
+    found = compare_values(
+        program, tmp_path / "m.onnx", [torch.zeros(3)], Locator(ModuleNames(Enlarges()))
+    )
     assert [bool(row.problem) for row in found.rows] == [False, True]
     assert found.origins == []
 
 
 def test_complex_numbers_sizes_tuples_and_absent_inputs(tmp_path):
     model, batch = Wave(), torch.export.Dim("batch")
-    program = exported(model, (torch.randn(2, 6),), tmp_path / "m.onnx", dynamic_shapes={"x": {0: batch}})
+    program = exported(
+        model, (torch.randn(2, 6),), tmp_path / "m.onnx", dynamic_shapes={"x": {0: batch}}
+    )
     for rows in (2, 5):
         x = torch.randn(rows, 6)
         found = compare_values(program, tmp_path / "m.onnx", [x], Locator(ModuleNames(model)))
@@ -163,8 +167,15 @@ class Counts(nn.Module):
 def test_branches_are_walked_and_buffers_are_no_outputs(model, culprits, tmp_path):
     with torch_internals.reuse_operator_registry(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        program = torch.onnx.export(model.train(), (torch.randn(3, 4),), tmp_path / "m.onnx", verbose=False)
-    found = compare_values(program.exported_program, tmp_path / "m.onnx", [torch.randn(3, 4)], Locator(ModuleNames(model)))
+        program = torch.onnx.export(
+            model.train(), (torch.randn(3, 4),), tmp_path / "m.onnx", verbose=False
+        )
+    found = compare_values(
+        program.exported_program,
+        tmp_path / "m.onnx",
+        [torch.randn(3, 4)],
+        Locator(ModuleNames(model)),
+    )
     assert [origin.fqn for origin in found.origins] == culprits
     assert len(found.outputs) == 1
     assert all(origin.op.startswith("aten::_native_batch_norm") for origin in found.origins)

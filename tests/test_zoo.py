@@ -9,7 +9,7 @@ import torch
 from onnxscript import opset18
 
 import onnx_debug
-from onnx_debug.diagnosis import ProofKind
+from onnx_debug.data.diagnosis import ProofKind
 from tests import zoo
 
 
@@ -18,7 +18,14 @@ def diagnosed(case, **more):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model = case.make().eval()
-    return onnx_debug.diagnose(model, case.inputs(), check_inputs=case.check_inputs(), timeout=case.timeout, **case.options, **more)
+    return onnx_debug.diagnose(
+        model,
+        case.inputs(),
+        check_inputs=case.check_inputs(),
+        timeout=case.timeout,
+        **case.options,
+        **more,
+    )
 
 
 @pytest.mark.parametrize("case", zoo.CASES, ids=lambda case: case.name)
@@ -32,7 +39,10 @@ def test_the_diagnosis_is_right(case):
 
 
 IN_PROCESS = [
-    case for case in zoo.CASES if case.name in {"plain", "branch", "operator", "shared", "noise", "legacy_branch", "fixed_length"}
+    case
+    for case in zoo.CASES
+    if case.name
+    in {"plain", "branch", "operator", "shared", "noise", "legacy_branch", "fixed_length"}
 ]
 
 
@@ -44,7 +54,9 @@ def test_the_answer_is_the_same_without_processes(case):
 
 
 def test_an_opset_that_nobody_has_is_the_fault_of_the_request_though_every_module_fails_with_it():
-    found = onnx_debug.diagnose(zoo.Stack().eval(), (torch.randn(2, 5, 8),), dynamo=False, opset_version=99)
+    found = onnx_debug.diagnose(
+        zoo.Stack().eval(), (torch.randn(2, 5, 8),), dynamo=False, opset_version=99
+    )
     assert not found.culprits
     assert "opset_version: 99" in found.request
 
@@ -54,14 +66,23 @@ def test_wrong_numbers_of_several_modules_are_followed_by_the_clues_of_the_whole
         return opset18.Relu(x)
 
     table = {torch.ops.aten.gelu.default: relu}
-    found = onnx_debug.diagnose(zoo.Stack(depth=2).eval(), (torch.randn(2, 5, 8),), custom_translation_table=table)
+    found = onnx_debug.diagnose(
+        zoo.Stack(depth=2).eval(), (torch.randn(2, 5, 8),), custom_translation_table=table
+    )
     assert {culprit.fqn for culprit in found.culprits} == {"blocks.0.act", "blocks.1.act"}
     assert len(found.trials) <= 7
 
 
 def test_three_faults_of_three_kinds_take_at_most_twelve_trials():
     found = onnx_debug.diagnose(zoo.ThreeFaults().eval(), (torch.randn(2, 6, 8),))
-    assert [culprit.fqn for culprit in found.culprits] == ["blocks.3.extra", "blocks.7.extra", "blocks.10.extra"]
+    assert [culprit.fqn for culprit in found.culprits] == [
+        "blocks.3.extra",
+        "blocks.7.extra",
+        "blocks.10.extra",
+    ]
     assert len(found.trials) <= 12
     assert found.sufficient is True
-    assert all(culprit.proof.kind is ProofKind.ALONE and culprit.proof.necessary for culprit in found.culprits)
+    assert all(
+        culprit.proof.kind is ProofKind.ALONE and culprit.proof.necessary
+        for culprit in found.culprits
+    )

@@ -18,7 +18,7 @@ import torch
 from torch import nn
 from torch.export import Dim
 
-from onnx_debug.outcome import Mode, Stage
+from onnx_debug.data.outcome import Mode, Stage
 
 
 class DataDependentBranch(nn.Module):
@@ -75,7 +75,9 @@ class ThreeFaults(Stack):
     """12 blocks, about 100 modules, a fault of another kind in three of them."""
 
     def __init__(self) -> None:
-        super().__init__({3: DataDependentBranch(), 7: UntranslatedOperator(), 10: DeadViewInTry()}, depth=12)
+        super().__init__(
+            {3: DataDependentBranch(), 7: UntranslatedOperator(), 10: DeadViewInTry()}, depth=12
+        )
 
 
 class OwnCodeOfParent(nn.Module):
@@ -501,7 +503,11 @@ class ZooCase:
 
     def check_inputs(self) -> list[tuple[torch.Tensor, ...]]:
         return [
-            (torch.randn(shape) * self.check_scale + (self.check_scale if self.check_scale != 1 else 0),) for shape in self.check_shapes
+            (
+                torch.randn(shape) * self.check_scale
+                + (self.check_scale if self.check_scale != 1 else 0),
+            )
+            for shape in self.check_shapes
         ]
 
 
@@ -510,18 +516,56 @@ _LEGACY = {"dynamo": False, "opset_version": 17}
 CASES = [
     ZooCase("plain", Stack, None),
     ZooCase("never_called", NeverCalled, None),
-    ZooCase("branch", lambda: Stack({1: DataDependentBranch()}), Stage.CAPTURE, {"blocks.1.extra": True}, "if x.sum() > 0:"),
-    ZooCase("operator", lambda: Stack({0: UntranslatedOperator()}), Stage.TRANSLATE, {"blocks.0.extra": True}, "torch.linalg.qr(x[0])"),
-    ZooCase("dead_view", lambda: Stack({2: DeadViewInTry()}), Stage.TRANSLATE, {"blocks.2.extra": True}, "x.view(-1, 7)"),
-    ZooCase("own_code", lambda: Stack({1: OwnCodeOfParent()}), Stage.TRANSLATE, {"blocks.1.extra": True}, "torch.cummax"),
-    ZooCase("torch_s_own", CallsTorchsOwn, Stage.TRANSLATE, {"pool": True}, "return self.pool(self.body(x))", shape=(2, 5, 8)),
+    ZooCase(
+        "branch",
+        lambda: Stack({1: DataDependentBranch()}),
+        Stage.CAPTURE,
+        {"blocks.1.extra": True},
+        "if x.sum() > 0:",
+    ),
+    ZooCase(
+        "operator",
+        lambda: Stack({0: UntranslatedOperator()}),
+        Stage.TRANSLATE,
+        {"blocks.0.extra": True},
+        "torch.linalg.qr(x[0])",
+    ),
+    ZooCase(
+        "dead_view",
+        lambda: Stack({2: DeadViewInTry()}),
+        Stage.TRANSLATE,
+        {"blocks.2.extra": True},
+        "x.view(-1, 7)",
+    ),
+    ZooCase(
+        "own_code",
+        lambda: Stack({1: OwnCodeOfParent()}),
+        Stage.TRANSLATE,
+        {"blocks.1.extra": True},
+        "torch.cummax",
+    ),
+    ZooCase(
+        "torch_s_own",
+        CallsTorchsOwn,
+        Stage.TRANSLATE,
+        {"pool": True},
+        "return self.pool(self.body(x))",
+        shape=(2, 5, 8),
+    ),
     ZooCase("root", RootOwnCode, Stage.TRANSLATE, {"": True}, "torch.linalg.qr"),
     ZooCase("shared", SharedTwice, Stage.TRANSLATE, {"left": True}, "torch.linalg.qr"),
-    ZooCase("second_shape", CalledWithTwoShapes, Stage.TRANSLATE, {"part": True}, "torch.linalg.qr"),
+    ZooCase(
+        "second_shape", CalledWithTwoShapes, Stage.TRANSLATE, {"part": True}, "torch.linalg.qr"
+    ),
     ZooCase("hook", HookedLinear, Stage.CAPTURE, {"second": True}, "torch.isnan(output).any()"),
     ZooCase("dataclass", DataclassInside, Stage.TRANSLATE, {"take": True}, "torch.cummax"),
     ZooCase(
-        "interaction", lambda: nn.Sequential(InteractionOfTwo(), nn.ReLU()), Stage.CAPTURE, {"0": False}, "x.shape[0] > 3", shape=(9, 4)
+        "interaction",
+        lambda: nn.Sequential(InteractionOfTwo(), nn.ReLU()),
+        Stage.CAPTURE,
+        {"0": False},
+        "x.shape[0] > 3",
+        shape=(9, 4),
     ),
     ZooCase("root_with_child", RootUsesNumber, Stage.CAPTURE, {"": True}, "self.number(x)"),
     ZooCase("opaque_output", OpaqueOutput, Stage.CAPTURE, {"": True}),
@@ -542,10 +586,34 @@ CASES = [
         "x.shape[1] != 5",
         options={"dynamic_shapes": {"x": {1: Dim.DYNAMIC}}},
     ),
-    ZooCase("no_kernel", lambda: Stack({1: DoubleErf()}), Stage.LOAD, {"blocks.1.extra": True}, "torch.erf(x.double())"),
-    ZooCase("noise", lambda: nn.Sequential(nn.Linear(8, 8), DrawsNoise()), Stage.COMPARE, {"1": True}, "torch.randn_like"),
-    ZooCase("baked_random", lambda: nn.Sequential(nn.Linear(8, 8), BakedRandom()), Stage.COMPARE, {"1": True}, "random.random()"),
-    ZooCase("killed", lambda: Stack({1: KilledInCapture()}), Stage.CAPTURE, {"blocks.1.extra": True}, mode=Mode.CRASH),
+    ZooCase(
+        "no_kernel",
+        lambda: Stack({1: DoubleErf()}),
+        Stage.LOAD,
+        {"blocks.1.extra": True},
+        "torch.erf(x.double())",
+    ),
+    ZooCase(
+        "noise",
+        lambda: nn.Sequential(nn.Linear(8, 8), DrawsNoise()),
+        Stage.COMPARE,
+        {"1": True},
+        "torch.randn_like",
+    ),
+    ZooCase(
+        "baked_random",
+        lambda: nn.Sequential(nn.Linear(8, 8), BakedRandom()),
+        Stage.COMPARE,
+        {"1": True},
+        "random.random()",
+    ),
+    ZooCase(
+        "killed",
+        lambda: Stack({1: KilledInCapture()}),
+        Stage.CAPTURE,
+        {"blocks.1.extra": True},
+        mode=Mode.CRASH,
+    ),
     ZooCase(
         "hangs",
         lambda: Stack({1: HangsInCapture()}),
@@ -556,7 +624,13 @@ CASES = [
         timeout=8.0,
     ),
     ZooCase("scripted", ScriptedInside, Stage.CAPTURE, {"scripted": True, "bad": True}),
-    ZooCase("numpy", lambda: Stack({1: ThroughNumpy()}), Stage.TRANSLATE, {"blocks.1.extra": True}, "np.argsort"),
+    ZooCase(
+        "numpy",
+        lambda: Stack({1: ThroughNumpy()}),
+        Stage.TRANSLATE,
+        {"blocks.1.extra": True},
+        "np.argsort",
+    ),
     ZooCase("cond", lambda: nn.Sequential(nn.Linear(8, 8), Branches(nn.Linear(8, 8))), None),
     ZooCase(
         "cond_operator",
@@ -565,14 +639,33 @@ CASES = [
         {"1": True},
         "torch.cond(",
     ),
-    ZooCase("compiled", lambda: nn.Sequential(Compiled(), nn.Linear(8, 8)), Stage.TRANSLATE, {"0.bad": True}, "torch.linalg.qr"),
+    ZooCase(
+        "compiled",
+        lambda: nn.Sequential(Compiled(), nn.Linear(8, 8)),
+        Stage.TRANSLATE,
+        {"0.bad": True},
+        "torch.linalg.qr",
+    ),
     ZooCase("lazy", Lazy, None),
     ZooCase("quantised", Quantised, Stage.CAPTURE, {"1": True}),
-    ZooCase("hook_operator", HookedOperator, Stage.TRANSLATE, {"1": True}, "torch.linalg.qr(output)"),
+    ZooCase(
+        "hook_operator", HookedOperator, Stage.TRANSLATE, {"1": True}, "torch.linalg.qr(output)"
+    ),
     ZooCase("given_forward", GivenForward, Stage.TRANSLATE, {"2": True}, "torch.linalg.qr(x[0])"),
     ZooCase("vmap", lambda: Transformed(nn.Identity()), None),
-    ZooCase("vmap_operator", lambda: Transformed(UntranslatedOperator()), Stage.TRANSLATE, {"bad": True}, "torch.linalg.qr"),
-    ZooCase("parametrization", OrthogonalWeight, Stage.TRANSLATE, {"turn.parametrizations.weight.0": True}),
+    ZooCase(
+        "vmap_operator",
+        lambda: Transformed(UntranslatedOperator()),
+        Stage.TRANSLATE,
+        {"bad": True},
+        "torch.linalg.qr",
+    ),
+    ZooCase(
+        "parametrization",
+        OrthogonalWeight,
+        Stage.TRANSLATE,
+        {"turn.parametrizations.weight.0": True},
+    ),
     ZooCase(
         "legacy_operator",
         lambda: Stack({1: UntranslatedOperator()}),
@@ -599,9 +692,22 @@ CASES = [
         check_shapes=((2, 5, 8),),
         check_scale=1000.0,
     ),
-    ZooCase("legacy_torch_s_own", CallsTorchsOwn, Stage.TRANSLATE, {"pool": True}, "return self.pool(self.body(x))", options=_LEGACY),
     ZooCase(
-        "legacy_input_left_out", TakesNumber, Stage.COMPARE, {"pick": True}, "int(position)", options=_LEGACY, check_shapes=((2, 5, 8),)
+        "legacy_torch_s_own",
+        CallsTorchsOwn,
+        Stage.TRANSLATE,
+        {"pool": True},
+        "return self.pool(self.body(x))",
+        options=_LEGACY,
+    ),
+    ZooCase(
+        "legacy_input_left_out",
+        TakesNumber,
+        Stage.COMPARE,
+        {"pick": True},
+        "int(position)",
+        options=_LEGACY,
+        check_shapes=((2, 5, 8),),
     ),
     ZooCase("legacy_plain", Stack, None, options=_LEGACY),
 ]

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-# The clock of the page and of every frame in it, far enough ahead for Netron's own page to refuse to work.
+# The clock of the page and of every frame in it, far enough ahead for Netron's own page to refuse
+# to work.
 LATER = """
 const Now = Date;
 Date = class extends Now {
@@ -35,7 +36,12 @@ def chromium() -> Iterator[Any]:
 
 def launch(playwright: Any) -> Any:
     """The system's Chromium, which asks nobody for anything by itself."""
-    quiet = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--no-first-run"]
+    quiet = [
+        "--no-sandbox",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--no-first-run",
+    ]
     return playwright.chromium.launch(executable_path=shutil.which("chromium"), args=quiet)
 
 
@@ -80,7 +86,18 @@ def oldest_netron() -> Path:
     [version] = re.findall(r'"netron>=([\d.]+)"', (root / "pyproject.toml").read_text())
     target = root / "build" / f"netron-{version}"
     if not target.exists():
-        command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--retries=1", "--timeout=15"]
-        if subprocess.run([*command, f"--target={target}", f"netron=={version}"], check=False).returncode:
+        command = [
+            sys.executable,
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--no-deps",
+            "--retries=1",
+            "--timeout=15",
+        ]
+        if subprocess.run(
+            [*command, f"--target={target}", f"netron=={version}"], check=False
+        ).returncode:
             pytest.skip(f"netron {version} cannot be fetched")
     return target / "netron"

@@ -13,11 +13,21 @@ from typing import Any
 import onnx
 from onnx import TensorProto, helper
 
-from onnx_debug import graphs
-from onnx_debug.diagnosis import Answer, Culprit, Diagnosis, ModuleCall, ModuleInfo, Proof, ProofKind, Step, TensorInfo
-from onnx_debug.errors import PausedError
-from onnx_debug.events import CulpritFound, Started, TrialFinished, TrialStarted
-from onnx_debug.outcome import Failure, Mode, Source, Stage, Trial
+from onnx_debug.data.diagnosis import (
+    Answer,
+    Culprit,
+    Diagnosis,
+    ModuleCall,
+    ModuleInfo,
+    Proof,
+    ProofKind,
+    Step,
+    TensorInfo,
+)
+from onnx_debug.data.errors import PausedError
+from onnx_debug.data.events import CulpritFound, Started, TrialFinished, TrialStarted
+from onnx_debug.data.outcome import Failure, Mode, Source, Stage, Trial
+from onnx_debug.onnx_file import display
 
 GUILTY = ("blocks.1.extra", "blocks.3.extra")
 PARTS = ("attention", "norm", "mlp", "extra")
@@ -25,7 +35,13 @@ PARTS = ("attention", "norm", "mlp", "extra")
 
 def failure(stage: Stage = Stage.TRANSLATE) -> Failure:
     return Failure(
-        stage, Mode.ERROR, "s", "DispatchError", "No ONNX function found", "aten::linalg_qr.default", details="Traceback …\n" * 30
+        stage,
+        Mode.ERROR,
+        "s",
+        "DispatchError",
+        "No ONNX function found",
+        "aten::linalg_qr.default",
+        details="Traceback …\n" * 30,
     )
 
 
@@ -34,16 +50,27 @@ def forward(x: float) -> float:
     return x + 1
 
 
-FORWARD = Source(__file__, forward.__code__.co_firstlineno, "def forward(x: float) -> float:", "forward")
+FORWARD = Source(
+    __file__, forward.__code__.co_firstlineno, "def forward(x: float) -> float:", "forward"
+)
 
 
 def modules(blocks: int = 6) -> tuple[ModuleInfo, ...]:
     inner = [
-        ModuleInfo(f"blocks.{i}{part and '.' + part}", "Bad" if part == "extra" else "Part", calls=1, parameters=256, forward=FORWARD)
+        ModuleInfo(
+            f"blocks.{i}{part and '.' + part}",
+            "Bad" if part == "extra" else "Part",
+            calls=1,
+            parameters=256,
+            forward=FORWARD,
+        )
         for i in range(blocks)
         for part in ("", *PARTS)
     ]
-    ends = (ModuleInfo("", "Net", calls=1, parameters=99_000), ModuleInfo("blocks", "ModuleList", parameters=90_000))
+    ends = (
+        ModuleInfo("", "Net", calls=1, parameters=99_000),
+        ModuleInfo("blocks", "ModuleList", parameters=90_000),
+    )
     return (*ends, *inner, ModuleInfo("head", "Linear", calls=1, parameters=640))
 
 
@@ -51,7 +78,11 @@ X = TensorInfo("x", "float32", (2, 8, 16), ("batch", 8, 16), min=-2.9, max=3.1)
 Y = replace(X, name="0", nan_count=3)
 CALLS = (
     ModuleCall(0, (X,), (Y,)),
-    ModuleCall(2, (replace(X, shape=(2, 9, 16), symbolic_shape=("batch", 9, 16)),), (replace(Y, shape=(2, 9, 16), symbolic_shape=()),)),
+    ModuleCall(
+        2,
+        (replace(X, shape=(2, 9, 16), symbolic_shape=("batch", 9, 16)),),
+        (replace(Y, shape=(2, 9, 16), symbolic_shape=()),),
+    ),
 )
 
 
@@ -64,7 +95,14 @@ def culprit(fqn: str, **rest: Any) -> Culprit:
         "calls": CALLS,
         **rest,
     }
-    return Culprit(fqn, "Bad", True, Proof(ProofKind.ALONE, own_code_trial=True, necessary=True), failure(), **given)
+    return Culprit(
+        fqn,
+        "Bad",
+        True,
+        Proof(ProofKind.ALONE, own_code_trial=True, necessary=True),
+        failure(),
+        **given,
+    )
 
 
 def graph(path: Path, nodes: int, blocks: int = 6, placeholders: Iterable[str] = GUILTY) -> str:
@@ -76,23 +114,39 @@ def graph(path: Path, nodes: int, blocks: int = 6, placeholders: Iterable[str] =
         owner = owners[i * len(owners) // nodes]
         if owner in stubbed:
             stubbed.discard(owner)
-            made.append(helper.make_node("Bad", [f"v{i}"], [f"v{i + 1}"], name=f"n{i}", domain="onnx_debug", module=owner))
+            made.append(
+                helper.make_node(
+                    "Bad", [f"v{i}"], [f"v{i + 1}"], name=f"n{i}", domain="onnx_debug", module=owner
+                )
+            )
         else:
             owner = owner.replace("extra", "mlp") if owner in placeholders else owner
-            made.append(helper.make_node("Add", [f"v{i}", f"v{i - i % 6}"], [f"v{i + 1}"], name=f"n{i}"))
-            made[-1].metadata_props.add(key="pkg.torch.onnx.name_scopes", value=repr(["", "blocks", owner, f"add_{i}"]))
-    ends = [helper.make_tensor_value_info(value, TensorProto.FLOAT, ["batch", 16]) for value in ("v0", f"v{nodes}")]
+            made.append(
+                helper.make_node("Add", [f"v{i}", f"v{i - i % 6}"], [f"v{i + 1}"], name=f"n{i}")
+            )
+            made[-1].metadata_props.add(
+                key="pkg.torch.onnx.name_scopes", value=repr(["", "blocks", owner, f"add_{i}"])
+            )
+    ends = [
+        helper.make_tensor_value_info(value, TensorProto.FLOAT, ["batch", 16])
+        for value in ("v0", f"v{nodes}")
+    ]
     onnx.save(helper.make_model(helper.make_graph(made, "g", ends[:1], ends[1:])), path)
     return str(path)
 
 
 def captured(path: Path, fqn: str) -> str:
     """A culprit's own graph: three operators, the last of which failed."""
-    made = [helper.make_node(op, [f"v{i}"], [f"v{i + 1}"], name=op, domain="aten") for i, op in enumerate(("mul", "relu", "linalg_qr"))]
+    made = [
+        helper.make_node(op, [f"v{i}"], [f"v{i + 1}"], name=op, domain="aten")
+        for i, op in enumerate(("mul", "relu", "linalg_qr"))
+    ]
     for node in made:
-        node.metadata_props.add(key=graphs.NAME_SCOPES, value=repr(["", fqn, node.name]))
-    made[-1].metadata_props.add(key=graphs.FAILING, value="yes")
-    ends = [helper.make_tensor_value_info(value, TensorProto.FLOAT, [2, 8]) for value in ("v0", "v3")]
+        node.metadata_props.add(key=display.NAME_SCOPES, value=repr(["", fqn, node.name]))
+    made[-1].metadata_props.add(key=display.FAILING, value="yes")
+    ends = [
+        helper.make_tensor_value_info(value, TensorProto.FLOAT, [2, 8]) for value in ("v0", "v3")
+    ]
     onnx.save(helper.make_model(helper.make_graph(made, "captured", ends[:1], ends[1:])), path)
     return str(path)
 
@@ -100,7 +154,9 @@ def captured(path: Path, fqn: str) -> str:
 class FakeSession:
     """Finds the two culprits in six trials."""
 
-    def __init__(self, nodes: int = 40, pause: float = 0.05, blocks: int = 6, own_graphs: bool = True) -> None:
+    def __init__(
+        self, nodes: int = 40, pause: float = 0.05, blocks: int = 6, own_graphs: bool = True
+    ) -> None:
         self.on_event: Callable[[Any], None] = lambda event: None
         self.finished = False
         self.known_at = 0.0
@@ -133,7 +189,9 @@ class FakeSession:
             onnx_path=self._path if self._found else None,
             trials=tuple(self._steps),
             modules=self._modules if self._started else (),
-            log="[torch.onnx] Obtain model graph\n<b>raw</b>\n[torch.onnx] Translate\nboom" if self._steps else "",
+            log="[torch.onnx] Obtain model graph\n<b>raw</b>\n[torch.onnx] Translate\nboom"
+            if self._steps
+            else "",
             seconds=time.time() - self._begun,
         )
 
@@ -152,7 +210,11 @@ class FakeSession:
         made = self._answer(*self._plan[0])
         self._plan.pop(0)
         if made.module in GUILTY:
-            own = captured(self._folder / f"{made.module}.onnx", made.module) if self._own_graphs else None
+            own = (
+                captured(self._folder / f"{made.module}.onnx", made.module)
+                if self._own_graphs
+                else None
+            )
             self._found = (*self._found, culprit(made.module, graph_path=own))
             self.known_at = self.known_at or time.time()
             self.on_event(CulpritFound(self._found[-1]))
@@ -168,7 +230,12 @@ class FakeSession:
         if module == "head":
             raise ValueError("the model has no module 'head'")
         stubs = tuple(stubs)
-        return self._answer(module, stubs, Answer.PASSED if set(GUILTY) <= set(stubs) else Answer.FAILED, "asked for")
+        return self._answer(
+            module,
+            stubs,
+            Answer.PASSED if set(GUILTY) <= set(stubs) else Answer.FAILED,
+            "asked for",
+        )
 
     def calls(self, module: str) -> tuple[ModuleCall, ...]:
         return CALLS if module in GUILTY else CALLS[:1]
@@ -182,7 +249,17 @@ class FakeSession:
         if self._pausing.wait(self._pause):
             raise PausedError
         failed = answer is Answer.FAILED
-        step = Step(module, stubs, 0, why, answer, self._pause, Stage.TRANSLATE if failed else None, Mode.ERROR if failed else None, "boom")
+        step = Step(
+            module,
+            stubs,
+            0,
+            why,
+            answer,
+            self._pause,
+            Stage.TRANSLATE if failed else None,
+            Mode.ERROR if failed else None,
+            "boom",
+        )
         self._steps.append(step)
         self.on_event(TrialFinished(len(self._steps), step))
         return step

@@ -20,10 +20,13 @@ import nbformat
 
 ROOT = Path(__file__).parents[2]
 TOKEN = "test"
-KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}  # without it the browser asks for one
+KERNEL = {
+    "kernelspec": {"name": "python3", "display_name": "Python 3"}
+}  # without it the browser asks for one
 _QUIET = {"fetchNews": "false", "checkForUpdates": False, "doNotDisturbMode": True}
 
-# The notebook's own words, by its public application object: the indicator says "idle" before there is a kernel at all.
+# The notebook's own words, by its public application object: the indicator says "idle" before there
+# is a kernel at all.
 READY = """() => {
     const context = window.jupyterapp?.shell?.currentWidget?.context;
     const kernel = context?.isReady && context.sessionContext.isReady && context.sessionContext.session?.kernel;
@@ -51,28 +54,58 @@ def serve(folder: Path, app: str) -> Iterator[Server]:
     """Start JupyterLab (`lab`) or Notebook 7 (`notebook`) on `folder`, with settings of its own."""
     port = _free_port()
     (folder / "settings/@jupyterlab/apputils-extension").mkdir(parents=True)
-    (folder / "settings/@jupyterlab/apputils-extension/notification.jupyterlab-settings").write_text(json.dumps(_QUIET))
+    (
+        folder / "settings/@jupyterlab/apputils-extension/notification.jupyterlab-settings"
+    ).write_text(json.dumps(_QUIET))
     config = {
         name: str(folder / name.lower())
-        for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "JUPYTERLAB_WORKSPACES_DIR", "IPYTHONDIR")
+        for name in (
+            "JUPYTER_CONFIG_DIR",
+            "JUPYTER_DATA_DIR",
+            "JUPYTER_RUNTIME_DIR",
+            "JUPYTERLAB_WORKSPACES_DIR",
+            "IPYTHONDIR",
+        )
     }
     (folder / "tmp").mkdir()  # kernels end without cleaning up
-    ours = {"JUPYTERLAB_SETTINGS_DIR": str(folder / "settings"), "PYTHONPATH": str(ROOT), "TMPDIR": str(folder / "tmp")}
+    ours = {
+        "JUPYTERLAB_SETTINGS_DIR": str(folder / "settings"),
+        "PYTHONPATH": str(ROOT),
+        "TMPDIR": str(folder / "tmp"),
+    }
     environment = {**os.environ, **config, **ours}
     options = [
-        *("--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}", "--port-retries=0", f"--ServerApp.root_dir={folder}"),
-        *(f"--IdentityProvider.token={TOKEN}", "--LabApp.expose_app_in_browser=True", "--LabApp.news_url=None"),
-        *("--JupyterNotebookApp.expose_app_in_browser=True", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"),
+        *(
+            "--no-browser",
+            "--allow-root",
+            "--ip=127.0.0.1",
+            f"--port={port}",
+            "--port-retries=0",
+            f"--ServerApp.root_dir={folder}",
+        ),
+        *(
+            f"--IdentityProvider.token={TOKEN}",
+            "--LabApp.expose_app_in_browser=True",
+            "--LabApp.news_url=None",
+        ),
+        *(
+            "--JupyterNotebookApp.expose_app_in_browser=True",
+            "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+        ),
     ]
     command = [sys.executable, "-m", {"lab": "jupyterlab", "notebook": "notebook"}[app], *options]
     log = (folder / "server.log").open("w")
-    process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
+    process = subprocess.Popen(
+        command, env=environment, stdout=log, stderr=log, start_new_session=True
+    )
     try:
         url = f"http://127.0.0.1:{port}"
         _wait_for(f"{url}/api?token={TOKEN}", process, folder / "server.log")
         yield Server(url, folder, app)
     finally:
-        os.killpg(process.pid, signal.SIGKILL)  # asked politely, it takes half a minute; kernels end when their server is gone
+        os.killpg(
+            process.pid, signal.SIGKILL
+        )  # asked politely, it takes half a minute; kernels end when their server is gone
         process.wait(20)
         log.close()
 
@@ -90,8 +123,15 @@ class Notebook:
         self.page.set_default_timeout(30_000)
         self.page.on("request", lambda request: self.requests.append(request.url))
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.page.on("console", lambda line: self.errors.append(line.text) if "Error setting state" in line.text else None)
-        made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells], metadata=KERNEL)
+        self.page.on(
+            "console",
+            lambda line: (
+                self.errors.append(line.text) if "Error setting state" in line.text else None
+            ),
+        )
+        made = nbformat.v4.new_notebook(
+            cells=[nbformat.v4.new_code_cell(cell) for cell in cells], metadata=KERNEL
+        )
         nbformat.write(made, server.folder / name)
         self.open()
 
@@ -150,7 +190,11 @@ class Notebook:
 
     def outside(self) -> list[str]:
         """Requests that left the server."""
-        return [url for url in self.requests if not url.startswith((self.server.url, "blob:", "data:", "about:"))]
+        return [
+            url
+            for url in self.requests
+            if not url.startswith((self.server.url, "blob:", "data:", "about:"))
+        ]
 
 
 def _free_port() -> int:

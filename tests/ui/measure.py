@@ -36,7 +36,11 @@ def first_graph(notebook: Notebook, cell: int, known_at: int) -> float:
 
 def selection(notebook: Notebook, fqn: str, node: str) -> float:
     """Milliseconds from a click on a module in the first panel's tree to the border of a node of it, seen inside the frame."""
-    frame: Any = next(frame for frame in notebook.page.frames if frame.parent_frame and frame.query_selector("g.graph-node"))
+    frame: Any = next(
+        frame
+        for frame in notebook.page.frames
+        if frame.parent_frame and frame.query_selector("g.graph-node")
+    )
     waiting = frame.evaluate_handle(_CHANGED, node)
     clicked = notebook.page.evaluate(_CLICK, fqn)
     return float(waiting.evaluate("(handle) => handle.done")) - float(clicked)

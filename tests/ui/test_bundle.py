@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from onnx_debug.ui import bundle
+from onnx_debug.render.page import bundle
 
 
 def content() -> dict[str, object]:
@@ -27,7 +27,12 @@ def test_the_viewer_is_small() -> None:
 
 def test_imports_and_exports_are_rewritten() -> None:
     source = "\n".join(
-        ("import * as base from './base.js';", "const f = () => import('./zip.js');", "export const A = m;", "export const { B, C } = m;")
+        (
+            "import * as base from './base.js';",
+            "const f = () => import('./zip.js');",
+            "export const A = m;",
+            "export const { B, C } = m;",
+        )
     )
     text = bundle.wrap("m", source)
     assert "const base = __req('base');" in text
@@ -38,7 +43,9 @@ def test_imports_and_exports_are_rewritten() -> None:
 
 
 def test_methods_called_import_are_left_alone() -> None:
-    assert "await zip.Archive.import();" in bundle.wrap("m", "await zip.Archive.import();\nclass X { async import() {} }")
+    assert "await zip.Archive.import();" in bundle.wrap(
+        "m", "await zip.Archive.import();\nclass X { async import() {} }"
+    )
 
 
 @pytest.mark.parametrize(

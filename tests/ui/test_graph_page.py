@@ -10,8 +10,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from onnx_debug import graphs
-from onnx_debug.ui import bundle, netron
+from onnx_debug.onnx_file import display
+from onnx_debug.render.page import bundle, netron
+from tests.ui.graph_alone import document
 
 pytestmark = pytest.mark.browser
 
@@ -19,11 +20,21 @@ HOSTILE = '<img src=x onerror="parent.hacked=1">'
 OK = "iframe.od-netron[data-status=ok]"
 
 
-def model(length: int = 6, name: str = "node{}") -> graphs.Graph:
-    nodes = [helper.make_node("Relu", [f"v{i}"], [f"v{i + 1}"], name=name.format(i)) for i in range(length)]
-    nodes[2].CopyFrom(helper.make_node("BadQr", ["v2"], ["v3"], name="placeholder", domain="onnx_debug", module="blocks.7"))
-    ends = [helper.make_tensor_value_info(value, TensorProto.FLOAT, [2, 4]) for value in ("v0", f"v{length}")]
-    return graphs.display(helper.make_model(helper.make_graph(nodes, "g", ends[:1], ends[1:])))
+def model(length: int = 6, name: str = "node{}") -> display.Graph:
+    nodes = [
+        helper.make_node("Relu", [f"v{i}"], [f"v{i + 1}"], name=name.format(i))
+        for i in range(length)
+    ]
+    nodes[2].CopyFrom(
+        helper.make_node(
+            "BadQr", ["v2"], ["v3"], name="placeholder", domain="onnx_debug", module="blocks.7"
+        )
+    )
+    ends = [
+        helper.make_tensor_value_info(value, TensorProto.FLOAT, [2, 4])
+        for value in ("v0", f"v{length}")
+    ]
+    return display.display(helper.make_model(helper.make_graph(nodes, "g", ends[:1], ends[1:])))
 
 
 def frame(page: Any) -> Any:
@@ -32,22 +43,24 @@ def frame(page: Any) -> Any:
 
 
 def test_it_draws_and_asks_nobody(open_page: Callable[..., Any]) -> None:
-    page = open_page(netron.document(model()))
+    page = open_page(document(model()))
     assert frame(page).locator("g.graph-node").count() == 6
     assert [url for url in page.requests if not url.startswith(("file:", "blob:"))] == []
     assert page.errors == []
 
 
 def test_it_still_opens_when_the_release_is_old(open_page: Callable[..., Any]) -> None:
-    page = open_page(netron.document(model()), later=True)
+    page = open_page(document(model()), later=True)
     assert frame(page).locator("g.graph-node").count() == 6
 
 
-def test_the_oldest_supported_netron_draws_too(open_page: Callable[..., Any], oldest_netron: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_oldest_supported_netron_draws_too(
+    open_page: Callable[..., Any], oldest_netron: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(bundle, "package", lambda: oldest_netron)
     bundle.bundle.cache_clear()
     try:
-        html = netron.document(model(), selected=["node4"], marks={"placeholder": "#b3400b"})
+        html = document(model(), selected=["node4"], marks={"placeholder": "#b3400b"})
     finally:
         bundle.bundle.cache_clear()
     page = open_page(html, later=True)
@@ -60,7 +73,7 @@ def test_the_oldest_supported_netron_draws_too(open_page: Callable[..., Any], ol
 
 
 def test_selected_and_marked_nodes_show(open_page: Callable[..., Any]) -> None:
-    page = open_page(netron.document(model(), selected=["node4"], marks={"placeholder": "#b3400b"}))
+    page = open_page(document(model(), selected=["node4"], marks={"placeholder": "#b3400b"}))
     view = frame(page)
     view.locator("g.graph-node.select").wait_for(state="attached")
     assert view.locator("g.graph-node.select").get_attribute("id") == "node-name-node4"
@@ -68,15 +81,21 @@ def test_selected_and_marked_nodes_show(open_page: Callable[..., Any]) -> None:
 
 
 def test_pale_marks_carry_dark_text(open_page: Callable[..., Any]) -> None:
-    view = frame(open_page(netron.document(model(), marks={"node1": "#f16913", "node4": "#8c2d04"})))
+    view = frame(open_page(document(model(), marks={"node1": "#f16913", "node4": "#8c2d04"})))
     view.locator("g.od-mark").nth(1).wait_for(state="attached")
     fill = "e => getComputedStyle(e).fill"
-    assert view.locator('[id="node-name-node1"] .node-item-type text').evaluate(fill) == "rgb(31, 35, 40)"
-    assert view.locator('[id="node-name-node4"] .node-item-type text').evaluate(fill) == "rgb(255, 255, 255)"
+    assert (
+        view.locator('[id="node-name-node1"] .node-item-type text').evaluate(fill)
+        == "rgb(31, 35, 40)"
+    )
+    assert (
+        view.locator('[id="node-name-node4"] .node-item-type text').evaluate(fill)
+        == "rgb(255, 255, 255)"
+    )
 
 
 def test_marks_survive_a_new_drawing(open_page: Callable[..., Any]) -> None:
-    page = open_page(netron.document(model(), marks={"placeholder": "#b3400b"}))
+    page = open_page(document(model(), marks={"placeholder": "#b3400b"}))
     view = frame(page)
     view.locator("g.od-mark").wait_for(state="attached")
     view.locator("body").evaluate("() => window.__view__.toggle('names')")
@@ -85,7 +104,7 @@ def test_marks_survive_a_new_drawing(open_page: Callable[..., Any]) -> None:
 
 
 def test_a_click_selects(open_page: Callable[..., Any]) -> None:
-    page = open_page(netron.document(model()))
+    page = open_page(document(model()))
     view = frame(page)
     view.locator('[id="node-name-node1"] .node-item-type').click()
     view.locator("#sidebar-title").wait_for()
@@ -93,18 +112,23 @@ def test_a_click_selects(open_page: Callable[..., Any]) -> None:
 
 
 def test_dark_is_ours_to_decide(open_page: Callable[..., Any]) -> None:
-    page = open_page(netron.document(model(), dark=True), color_scheme="light")
+    page = open_page(document(model(), dark=True), color_scheme="light")
     view = frame(page)
-    assert view.locator(".edge-path").first.evaluate("e => getComputedStyle(e).stroke") == "rgb(136, 136, 136)"
+    assert (
+        view.locator(".edge-path").first.evaluate("e => getComputedStyle(e).stroke")
+        == "rgb(136, 136, 136)"
+    )
 
 
 def test_the_layout_runs_where_workers_are_forbidden(open_page: Callable[..., Any]) -> None:
-    html = netron.document(model()).replace("worker-src blob:", "worker-src 'none'")
+    html = document(model()).replace("worker-src blob:", "worker-src 'none'")
     assert frame(open_page(html)).locator("g.graph-node").count() == 6
 
 
 def test_typing_elsewhere_loses_no_key_while_it_loads(open_page: Callable[..., Any]) -> None:
-    html = netron.document(model(300)).replace('<div id="app">', '<input id="cell" autofocus><div id="app">')
+    html = document(model(300)).replace(
+        '<div id="app">', '<input id="cell" autofocus><div id="app">'
+    )
     page = open_page(html)
     text = "torch.onnx.export " * 4
     page.locator("#cell").press_sequentially(text, delay=15)
@@ -114,7 +138,7 @@ def test_typing_elsewhere_loses_no_key_while_it_loads(open_page: Callable[..., A
 
 
 def test_names_from_the_model_are_never_markup(open_page: Callable[..., Any]) -> None:
-    page = open_page(netron.document(model(name=HOSTILE + "{}"), name=HOSTILE, options={"names": True}))
+    page = open_page(document(model(name=HOSTILE + "{}"), name=HOSTILE, options={"names": True}))
     view = frame(page)
     view.locator("g.graph-node .node-item-type").first.click()
     view.locator("#sidebar-title").wait_for()
@@ -122,26 +146,28 @@ def test_names_from_the_model_are_never_markup(open_page: Callable[..., Any]) ->
     assert [url for url in page.requests if not url.startswith(("file:", "blob:"))] == []
 
 
-def test_without_a_viewer_there_is_a_list(open_page: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_viewer_there_is_a_list(
+    open_page: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuse() -> bundle.Bundle:
         raise bundle.NetronChangedError("netron 99: view.js has a form unknown")
 
     monkeypatch.setattr(netron, "bundle", refuse)
-    page = open_page(netron.document(model()))
+    page = open_page(document(model()))
     assert "form unknown" in page.get_by_role("status").inner_text()
     page.get_by_role("button", name="node4").click()
     assert page.locator("li.od-selected").count() == 1
 
 
 def test_a_viewer_that_fails_in_the_browser_leaves_a_list(open_page: Callable[..., Any]) -> None:
-    broken = graphs.Graph(b"not a model", model().nodes, 6, frozenset())
-    page = open_page(netron.document(broken))
+    broken = display.Graph(b"not a model", model().nodes, 6, frozenset())
+    page = open_page(document(broken))
     page.locator(".od-nodes li").first.wait_for()
     assert page.locator(".od-nodes li").count() == 6
 
 
 def test_every_copy_carries_the_notices() -> None:
-    html = netron.document(model())
+    html = document(model())
     assert "Copyright (c) Lutz Roeder" in html
     assert "Chris Pettitt" in html
     assert "MIT License" in html
@@ -149,5 +175,9 @@ def test_every_copy_carries_the_notices() -> None:
 
 def test_weights_stay_at_home(open_page: Callable[..., Any]) -> None:
     proto = onnx.load_from_string(model().model)
-    proto.graph.initializer.append(helper.make_tensor("w", TensorProto.FLOAT, [500_000], b"\x01\x02\x03\x04" * 500_000, raw=True))
-    assert len(netron.document(graphs.display(proto))) < 400_000
+    proto.graph.initializer.append(
+        helper.make_tensor(
+            "w", TensorProto.FLOAT, [500_000], b"\x01\x02\x03\x04" * 500_000, raw=True
+        )
+    )
+    assert len(document(display.display(proto))) < 400_000

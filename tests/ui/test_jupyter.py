@@ -26,7 +26,7 @@ display(shown)
 d = shown.run()"""
 STEPPED = """other = panel(FakeSession(pause=0.5))
 other"""
-GRAPH = """from onnx_debug.ui.netron import Graph
+GRAPH = """from tests.ui.graph_alone import Graph
 alone = Graph(session._path, selected=["n3"], marks={"n5": "#0a5ea3"}, height="300px")
 alone"""
 REAL = """import torch
@@ -68,7 +68,17 @@ def context(chromium: Any) -> Iterator[Any]:
 def notebook(lab: Server, context: Any) -> Notebook:
     """One notebook for all tests here: opening one takes longer than all of them."""
     opened = Notebook(
-        lab, context, "live.ipynb", SETUP, LIVE, STEPPED, "", "shown.selected", "other.diagnosis.trials[-1].module", GRAPH, "alone.selected"
+        lab,
+        context,
+        "live.ipynb",
+        SETUP,
+        LIVE,
+        STEPPED,
+        "",
+        "shown.selected",
+        "other.diagnosis.trials[-1].module",
+        GRAPH,
+        "alone.selected",
     )
     opened.run(0)
     return opened
@@ -82,7 +92,9 @@ def ran(notebook: Notebook) -> Notebook:
     return notebook
 
 
-def test_the_first_culprit_and_its_graph_show_while_the_search_runs(notebook: Notebook, screenshots: Path) -> None:
+def test_the_first_culprit_and_its_graph_show_while_the_search_runs(
+    notebook: Notebook, screenshots: Path
+) -> None:
     notebook.start(1)
     panel = notebook.panel()
     panel.get_by_text("trying", exact=False).wait_for()
@@ -151,7 +163,10 @@ def test_two_panels_on_a_page_keep_to_themselves(ran: Notebook) -> None:
     first.locator('[data-fqn="blocks.1.extra"]').click()
     second.locator('[data-fqn="blocks.2"]').click()
     second.locator('[data-fqn="blocks.2"][aria-selected="true"]').wait_for()
-    assert first.locator('[aria-selected="true"][data-fqn]').get_attribute("data-fqn") == "blocks.1.extra"
+    assert (
+        first.locator('[aria-selected="true"][data-fqn]').get_attribute("data-fqn")
+        == "blocks.1.extra"
+    )
     first.get_by_role("tab", name="Graph").click()
     assert second.get_by_role("tab", name="Layer", selected=True).count() == 1
     first.get_by_role("tab", name="Layer").click()
@@ -160,7 +175,9 @@ def test_two_panels_on_a_page_keep_to_themselves(ran: Notebook) -> None:
 def test_what_a_module_gets_comes_when_it_is_selected(ran: Notebook) -> None:
     panel = ran.panel()
     panel.locator('[data-fqn="blocks.0.norm"]').click()
-    panel.get_by_role("region", name="Inputs and outputs").get_by_text("[batch, 8, 16]").first.wait_for()
+    panel.get_by_role("region", name="Inputs and outputs").get_by_text(
+        "[batch, 8, 16]"
+    ).first.wait_for()
     assert "def forward(x: float) -> float:" in panel.locator(".od-source pre").inner_text()
     assert panel.get_by_role("region", name="Calls that differ").count() == 0
 
@@ -195,7 +212,10 @@ def test_a_narrow_notebook_cuts_nothing_off(ran: Notebook, screenshots: Path) ->
 
 def test_stop_ends_a_cell_that_is_running(ran: Notebook, screenshots: Path) -> None:
     """The kernel is interrupted, which the panel takes for its button; it stays usable."""
-    ran.write(3, "third = panel(FakeSession(pause=3.0))\ndisplay(third)\nthird.run()\nprint(len(third.steps))")
+    ran.write(
+        3,
+        "third = panel(FakeSession(pause=3.0))\ndisplay(third)\nthird.run()\nprint(len(third.steps))",
+    )
     ran.start(3)
     panel = ran.page.locator(".jp-Cell").nth(3).locator(".od-panel")
     panel.get_by_text("1 trial ·").wait_for()
@@ -203,7 +223,9 @@ def test_stop_ends_a_cell_that_is_running(ran: Notebook, screenshots: Path) -> N
     begin = time.monotonic()
     outputs = ran.page.evaluate("() => window.running")
     assert int(outputs[-1]["text"]) < 6
-    (screenshots / "stop.txt").write_text(f"{time.monotonic() - begin:.2f} s from Stop to the end of the cell\n")
+    (screenshots / "stop.txt").write_text(
+        f"{time.monotonic() - begin:.2f} s from Stop to the end of the cell\n"
+    )
     panel.locator("button:enabled", has_text="Run").wait_for()
 
 
@@ -222,13 +244,17 @@ def test_a_graph_on_its_own(ran: Notebook) -> None:
 def test_the_theme_of_the_notebook_is_followed(ran: Notebook, screenshots: Path) -> None:
     change = "(theme) => window.jupyterapp.commands.execute('apputils:change-theme', { theme })"
     ran.page.evaluate(change, "JupyterLab Dark")
-    ran.page.wait_for_function("() => document.querySelector('.od-panel').style.colorScheme === 'dark'")
+    ran.page.wait_for_function(
+        "() => document.querySelector('.od-panel').style.colorScheme === 'dark'"
+    )
     ran.page.wait_for_timeout(500)
     ran.panel().scroll_into_view_if_needed()
     ran.page.screenshot(path=screenshots / "lab_dark.png")
     assert ran.graph().locator("html.od-dark").count() == 1
     ran.page.evaluate(change, "JupyterLab Light")
-    ran.page.wait_for_function("() => document.querySelector('.od-panel').style.colorScheme === 'light'")
+    ran.page.wait_for_function(
+        "() => document.querySelector('.od-panel').style.colorScheme === 'light'"
+    )
 
 
 def test_keys_in_the_tree_are_not_commands_of_the_notebook(ran: Notebook) -> None:
@@ -251,7 +277,9 @@ def test_typing_in_a_cell_while_a_panel_loads_loses_no_key(ran: Notebook) -> Non
     text = "x = 'typed while the panel came' " * 3
     editor.press_sequentially(text, delay=20)
     ran.page.evaluate("() => window.running")
-    source = ran.page.evaluate("() => window.jupyterapp.shell.currentWidget.content.model.cells.get(3).sharedModel.getSource()")
+    source = ran.page.evaluate(
+        "() => window.jupyterapp.shell.currentWidget.content.model.cells.get(3).sharedModel.getSource()"
+    )
     assert source.rstrip("'").count("typed while the panel came") == 3
 
 
@@ -279,20 +307,28 @@ def test_no_request_leaves_the_server_and_no_script_fails(ran: Notebook) -> None
 def test_without_a_kernel_the_report_is_there(lab: Server, context: Any) -> None:
     report = "display(HTML(saved('<b>the static report</b>', shown)))"
     opened = Notebook(
-        lab, context, "report.ipynb", SETUP, "shown = panel(FakeSession(pause=0.0))\ndisplay(shown)\nd = shown.run()\n" + report
+        lab,
+        context,
+        "report.ipynb",
+        SETUP,
+        "shown = panel(FakeSession(pause=0.0))\ndisplay(shown)\nd = shown.run()\n" + report,
     )
     opened.run(0)
     opened.run(1)
     opened.panel().wait_for()
     assert not opened.page.get_by_text("the static report", exact=True).is_visible()
     opened.save()
-    opened.page.evaluate("() => window.jupyterapp.shell.currentWidget.context.sessionContext.shutdown()")
+    opened.page.evaluate(
+        "() => window.jupyterapp.shell.currentWidget.context.sessionContext.shutdown()"
+    )
     opened.page.reload()
     opened.page.get_by_text("the static report", exact=True).wait_for()
     opened.page.close()
 
 
-def test_a_real_session_finds_the_line_in_the_cell(lab: Server, context: Any, screenshots: Path) -> None:
+def test_a_real_session_finds_the_line_in_the_cell(
+    lab: Server, context: Any, screenshots: Path
+) -> None:
     opened = Notebook(lab, context, "real.ipynb", SETUP, REAL)
     opened.run(0)
     opened.run(1)
@@ -312,7 +348,9 @@ def test_a_real_session_finds_the_line_in_the_cell(lab: Server, context: Any, sc
     opened.page.close()
 
 
-def test_the_magic_shows_the_panel_and_hides_the_report(lab: Server, context: Any, screenshots: Path) -> None:
+def test_the_magic_shows_the_panel_and_hides_the_report(
+    lab: Server, context: Any, screenshots: Path
+) -> None:
     opened = Notebook(lab, context, "magic.ipynb", "%load_ext onnx_debug", MAGIC)
     opened.run(0)
     opened.run(1)
@@ -328,7 +366,9 @@ def test_the_magic_shows_the_panel_and_hides_the_report(lab: Server, context: An
 
 def test_notebook_7_shows_the_panel(tmp_path: Path, context: Any, screenshots: Path) -> None:
     with serve(tmp_path, "notebook") as server:
-        opened = Notebook(server, context, "seven.ipynb", SETUP, LIVE.replace("1000", "60"), "shown.selected")
+        opened = Notebook(
+            server, context, "seven.ipynb", SETUP, LIVE.replace("1000", "60"), "shown.selected"
+        )
         opened.run(0)
         opened.run(1)
         opened.panel().locator('[data-fqn="blocks.3.extra"]').click()

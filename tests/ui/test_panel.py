@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from onnx_debug import Session
-from onnx_debug.diagnosis import Diagnosis
-from onnx_debug.ui.panel import Panel, panel, saved
+from onnx_debug.data.diagnosis import Diagnosis
+from onnx_debug.frontends.panel.panel import Panel, panel, saved
 from tests.ui.fake_session import GUILTY, FakeSession, culprit, modules
 
 
@@ -30,7 +30,9 @@ def wait_until_idle(shown: Panel, seconds: float = 5.0) -> None:
 def receive(shown: Panel, monkeypatch: pytest.MonkeyPatch, **message: Any) -> list[Any]:
     """Let the panel hear a message; what it sends back is returned."""
     sent: list[Any] = []
-    monkeypatch.setattr(shown, "send", lambda content, buffers=None: sent.append((content, buffers)))
+    monkeypatch.setattr(
+        shown, "send", lambda content, buffers=None: sent.append((content, buffers))
+    )
     before = set(threading.enumerate())
     shown._receive(shown, message, [])
     for thread in set(threading.enumerate()) - before:
@@ -52,7 +54,10 @@ def test_a_run_fills_everything(shown: Panel) -> None:
 def test_step_by_step(shown: Panel) -> None:
     shown.step()
     shown.step()
-    assert [step["what"] for step in shown.steps] == ["Net (the whole model)", "blocks.1.extra alone"]
+    assert [step["what"] for step in shown.steps] == [
+        "Net (the whole model)",
+        "blocks.1.extra alone",
+    ]
     assert not shown.progress["finished"]
 
 
@@ -106,7 +111,11 @@ def test_wishes_become_trials(shown: Panel, monkeypatch: pytest.MonkeyPatch) -> 
     for name in ("alone", "split", "replace"):
         receive(shown, monkeypatch, type=name, fqn="blocks.1")
     whats = [step["what"] for step in shown.steps][1:]
-    assert whats == ["blocks.1 alone", "blocks.1 with 4 modules replaced", "Net (the whole model) with blocks.1 replaced"]
+    assert whats == [
+        "blocks.1 alone",
+        "blocks.1 with 4 modules replaced",
+        "Net (the whole model) with blocks.1 replaced",
+    ]
     assert shown.replaced == ["blocks.1"]
     assert shown.states["blocks.1"] == "stubbed"
 
@@ -142,14 +151,18 @@ def test_a_leaf_cannot_be_split(shown: Panel) -> None:
     assert "no called children" in shown.progress["error"]
 
 
-def test_the_graph_goes_by_message_and_the_viewer_only_once(shown: Panel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_graph_goes_by_message_and_the_viewer_only_once(
+    shown: Panel, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shown.run()
     [(first, buffers)] = receive(shown, monkeypatch, type="hello", have="")
     [(_, again)] = receive(shown, monkeypatch, type="hello", have=first["facts"]["key"])
     assert [len(buffers[2]) > 100_000, len(again[2])] == [True, 0]
 
 
-def test_until_the_model_has_a_graph_the_first_culprit_s_own_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_until_the_model_has_a_graph_the_first_culprit_s_own_is_shown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     session = FakeSession(pause=0.0)
     shown = panel(session)
     model, session._path = session._path, None
@@ -159,7 +172,11 @@ def test_until_the_model_has_a_graph_the_first_culprit_s_own_is_shown(monkeypatc
     session._path = model
     shown.step()
     [(whole, _)] = receive(shown, monkeypatch, type="hello")
-    assert (own["facts"]["of"], own["facts"]["failing"], whole["facts"]["of"]) == ("blocks.1.extra", ["linalg_qr"], None)
+    assert (own["facts"]["of"], own["facts"]["failing"], whole["facts"]["of"]) == (
+        "blocks.1.extra",
+        ["linalg_qr"],
+        None,
+    )
 
 
 def test_a_graph_that_was_asked_for_stays(shown: Panel, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,7 +188,9 @@ def test_a_graph_that_was_asked_for_stays(shown: Panel, monkeypatch: pytest.Monk
     assert sent["facts"]["of"] == "blocks.1.extra"
 
 
-def test_a_large_graph_is_sent_around_the_module_that_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_graph_is_sent_around_the_module_that_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     shown = panel(FakeSession(nodes=5_000, pause=0.0))
     shown.run()
     [(first, _)] = receive(shown, monkeypatch, type="hello")
@@ -198,7 +217,9 @@ def test_while_a_trial_runs_no_module_is_described(monkeypatch: pytest.MonkeyPat
         assert receive(shown, monkeypatch, type="module", fqn="head") == []
 
 
-def test_before_the_first_graph_the_viewer_is_sent_alone(shown: Panel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_before_the_first_graph_the_viewer_is_sent_alone(
+    shown: Panel, monkeypatch: pytest.MonkeyPatch
+) -> None:
     [(first, buffers)] = receive(shown, monkeypatch, type="hello", have="")
     [(_, again)] = receive(shown, monkeypatch, type="hello", have=first["key"])
     assert (first["type"], len(buffers[0]) > 100_000, again) == ("viewer", True, [b""])
@@ -240,7 +261,11 @@ def test_a_real_session_drives_it_too(monkeypatch: pytest.MonkeyPatch) -> None:
         assert [one.fqn for one in d.culprits] == ["1"]
         assert shown.states == {"": "contains a culprit", "0": "passes", "1": "culprit"}
         [(graph, _)] = receive(shown, monkeypatch, type="hello")
-        assert [node[1:] for node in graph["facts"]["nodes"]] == [["Gemm", "0", False], ["Bad", "1", True], ["Gemm", "0", False]]
+        assert [node[1:] for node in graph["facts"]["nodes"]] == [
+            ["Gemm", "0", False],
+            ["Bad", "1", True],
+            ["Gemm", "0", False],
+        ]
         [(own, _)] = receive(shown, monkeypatch, type="graph", of="1")
         assert [node[1:3] for node in own["facts"]["nodes"]] == [["linalg_qr", "1"]]
         [(about, _)] = receive(shown, monkeypatch, type="module", fqn="0")
@@ -250,4 +275,7 @@ def test_a_real_session_drives_it_too(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_saved_report_belongs_to_its_panel(shown: Panel) -> None:
-    assert saved("<p>report</p>", shown) == f'<div class="onnx-debug-saved {shown.key}"><p>report</p></div>'
+    assert (
+        saved("<p>report</p>", shown)
+        == f'<div class="onnx-debug-saved {shown.key}"><p>report</p></div>'
+    )

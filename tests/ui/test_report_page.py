@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
-from onnx_debug.renderers.html import page
+from onnx_debug.render.html import page
 from tests import samples
 
 pytestmark = pytest.mark.browser
 
-# The contrast of each text with what is behind it, after WCAG 2. Colours that are see-through let the next one behind count.
+# The contrast of each text with what is behind it, after WCAG 2. Colours that are see-through let
+# the next one behind count.
 CONTRAST = """
 () => {
     const channels = (color) => color.match(/[\\d.]+/g).map(Number);
@@ -45,7 +46,9 @@ def test_nothing_sticks_out(open_page: Any, name: str, width: int):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("name", ["three", "exported", "not_proven"])
-def test_every_text_stands_out_from_its_background(open_page: Any, screenshots: Any, name: str, scheme: str):
+def test_every_text_stands_out_from_its_background(
+    open_page: Any, screenshots: Any, name: str, scheme: str
+):
     shown = open_page(page(samples.ALL[name]), color_scheme=scheme)
     shown.screenshot(path=screenshots / f"report_{name}_{scheme}.png", full_page=True)
     faint = [(text, round(ratio, 1)) for text, ratio in shown.evaluate(CONTRAST) if ratio < 4.5]
@@ -55,7 +58,10 @@ def test_every_text_stands_out_from_its_background(open_page: Any, screenshots: 
 def test_jupyterlab_s_theme_goes_before_the_reader_s(open_page: Any):
     document = page(samples.three()).replace("<body", '<body data-jp-theme-light="false"')
     shown = open_page(document, color_scheme="light")
-    assert shown.evaluate("getComputedStyle(document.querySelector('.onnx-debug')).colorScheme") == "dark"
+    assert (
+        shown.evaluate("getComputedStyle(document.querySelector('.onnx-debug')).colorScheme")
+        == "dark"
+    )
 
 
 def test_the_first_culprit_is_open_and_the_log_is_one_click_away(open_page: Any):

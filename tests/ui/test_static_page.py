@@ -14,18 +14,18 @@ import nbconvert
 import nbformat
 import pytest
 
-from onnx_debug.diagnosis import Diagnosis, ModuleInfo
-from onnx_debug.outcome import Comparison, NodeError, Source, Stage
-from onnx_debug.renderers import html
-from onnx_debug.ui import assets
-from onnx_debug.ui.panel import SCRIPTS, panel
-from onnx_debug.ui.static_page import page
+from onnx_debug.data.diagnosis import Diagnosis, ModuleInfo
+from onnx_debug.data.outcome import Comparison, NodeError, Source, Stage
+from onnx_debug.frontends.panel.panel import SCRIPTS, panel
+from onnx_debug.render import html
+from onnx_debug.render.page import assets
+from onnx_debug.render.page.static_page import page
 from tests import samples
 from tests.ui.fake_session import FakeSession, culprit, graph
 
 pytestmark = pytest.mark.browser
 
-SETUP = """from onnx_debug.ui.panel import panel, saved
+SETUP = """from onnx_debug.frontends.panel.panel import panel, saved
 from onnx_debug.renderers.html import small
 from tests.ui.fake_session import FakeSession
 from IPython.display import HTML, display"""
@@ -48,12 +48,30 @@ def wrong_numbers() -> Diagnosis:
     """A passing export but for its numbers: wrong from the ninth node on, ever more."""
     path = graph(Path(found().onnx_path).with_name("plain.onnx"), 40, placeholders=())
     rows = tuple(
-        NodeError(f"v{i}", "aten::add", 5 * 10.0 ** (i / 7 - 6.3), "values differ", "values differ" if i == 9 else "") for i in range(9, 41)
+        NodeError(
+            f"v{i}",
+            "aten::add",
+            5 * 10.0 ** (i / 7 - 6.3),
+            "values differ",
+            "values differ" if i == 9 else "",
+        )
+        for i in range(9, 41)
     )
-    failed = replace(samples.failure(Stage.COMPARE), message="output v40: 18 of 32 values differ", op=None)
-    one = replace(culprit("blocks.1.norm", reason="returns wrong numbers", op=None, calls=()), failure=failed)
+    failed = replace(
+        samples.failure(Stage.COMPARE), message="output v40: 18 of 32 values differ", op=None
+    )
+    one = replace(
+        culprit("blocks.1.norm", reason="returns wrong numbers", op=None, calls=()), failure=failed
+    )
     bad = Comparison(0, "v40", "18 of 32 values differ", 0.3, 1.2, 18, 32)
-    return replace(found(), onnx_path=path, culprits=(one,), failure=failed, comparisons=(bad,), node_errors=rows)
+    return replace(
+        found(),
+        onnx_path=path,
+        culprits=(one,),
+        failure=failed,
+        comparisons=(bad,),
+        node_errors=rows,
+    )
 
 
 def saved(d: Diagnosis) -> str:
@@ -99,7 +117,9 @@ def test_a_click_on_a_node_selects_its_module(open_page: Callable[..., Any]) -> 
     assert item.get_attribute("aria-selected") == "true"
 
 
-def test_a_culprit_s_own_graph_is_one_click_away(open_page: Callable[..., Any], screenshots: Path) -> None:
+def test_a_culprit_s_own_graph_is_one_click_away(
+    open_page: Callable[..., Any], screenshots: Path
+) -> None:
     opened = open_page(saved(found()))
     frame(opened)
     opened.get_by_role("tab", name="Graph").click()
@@ -114,7 +134,9 @@ def test_a_culprit_s_own_graph_is_one_click_away(open_page: Callable[..., Any], 
     assert opened.errors == []
 
 
-def test_wrong_numbers_are_a_heat_map_with_a_legend(open_page: Callable[..., Any], screenshots: Path) -> None:
+def test_wrong_numbers_are_a_heat_map_with_a_legend(
+    open_page: Callable[..., Any], screenshots: Path
+) -> None:
     opened = open_page(saved(wrong_numbers()), viewport={"width": 1600, "height": 800})
     view = frame(opened)
     view.locator("g.od-mark").nth(20).wait_for(state="attached")
@@ -122,7 +144,9 @@ def test_wrong_numbers_are_a_heat_map_with_a_legend(open_page: Callable[..., Any
     opened.get_by_role("button", name="n8", exact=True).click()
     view.locator('[id="node-name-n8"].select').wait_for(state="attached")
     opened.get_by_text("Add “n8”: max diff 4.8e-5").wait_for()
-    colours = view.locator("g.od-mark").evaluate_all("nodes => nodes.map(node => node.style.getPropertyValue('--od-mark'))")
+    colours = view.locator("g.od-mark").evaluate_all(
+        "nodes => nodes.map(node => node.style.getPropertyValue('--od-mark'))"
+    )
     assert len(set(colours)) == 5
 
 
@@ -136,9 +160,15 @@ def test_an_innocent_module_shows_what_it_computes(open_page: Callable[..., Any]
 def test_the_guilty_line_of_a_long_class_is_in_sight(open_page: Callable[..., Any]) -> None:
     session = FakeSession.__init__.__code__
     line = linecache.getline(session.co_filename, session.co_firstlineno + 25)
-    one = culprit("blocks.1.extra", source=Source(session.co_filename, session.co_firstlineno + 25, line.strip()))
+    one = culprit(
+        "blocks.1.extra",
+        source=Source(session.co_filename, session.co_firstlineno + 25, line.strip()),
+    )
     opened = open_page(saved(replace(found(), culprits=(one,))))
-    box, guilty = opened.locator(".od-source pre").bounding_box(), opened.locator("mark.od-line").bounding_box()
+    box, guilty = (
+        opened.locator(".od-source pre").bounding_box(),
+        opened.locator("mark.od-line").bounding_box(),
+    )
     assert box["y"] < guilty["y"] < box["y"] + box["height"]
     assert opened.locator(".od-source pre").evaluate("pre => pre.scrollTop") > 0
 
@@ -199,7 +229,12 @@ def test_the_tree_by_keyboard(open_page: Callable[..., Any]) -> None:
 def test_search_narrows_the_tree(open_page: Callable[..., Any]) -> None:
     opened = open_page(saved(found()))
     opened.get_by_label("Search modules").fill("3.ext")
-    assert [row.get_attribute("data-fqn") for row in opened.get_by_role("treeitem").all()] == ["", "blocks", "blocks.3", "blocks.3.extra"]
+    assert [row.get_attribute("data-fqn") for row in opened.get_by_role("treeitem").all()] == [
+        "",
+        "blocks",
+        "blocks.3",
+        "blocks.3.extra",
+    ]
     opened.get_by_label("Search modules").fill("nothing like that")
     opened.get_by_text("No module of that name").wait_for()
 
@@ -259,10 +294,20 @@ def test_fixes_and_repro_come_only_with_data(open_page: Callable[..., Any]) -> N
 
 
 def test_names_from_the_model_are_data(open_page: Callable[..., Any]) -> None:
-    evil = culprit(f"blocks.{HOSTILE}", reason=HOSTILE, source=Source(HOSTILE, 1, HOSTILE), aliases=(HOSTILE,))
-    evil = replace(evil, class_name=HOSTILE, failure=replace(evil.failure, details=f"</script><script>window.hacked=1</script>{HOSTILE}"))
+    evil = culprit(
+        f"blocks.{HOSTILE}", reason=HOSTILE, source=Source(HOSTILE, 1, HOSTILE), aliases=(HOSTILE,)
+    )
+    evil = replace(
+        evil,
+        class_name=HOSTILE,
+        failure=replace(
+            evil.failure, details=f"</script><script>window.hacked=1</script>{HOSTILE}"
+        ),
+    )
     infos = (ModuleInfo("", HOSTILE), ModuleInfo(evil.fqn, HOSTILE, aliases=(HOSTILE,)))
-    d = replace(found(), culprits=(evil,), modules=infos, model_class=HOSTILE, log=HOSTILE, notes=(HOSTILE,))
+    d = replace(
+        found(), culprits=(evil,), modules=infos, model_class=HOSTILE, log=HOSTILE, notes=(HOSTILE,)
+    )
     opened = open_page(saved(d))
     frame(opened)
     for tab in ("Graph", "Steps", "Log", "Layer"):
@@ -289,8 +334,18 @@ def test_a_panel_that_nobody_answers_brings_the_report_back(open_page: Callable[
     shown = panel(FakeSession(pause=0.0))
     shown.run()
     traits = {**shown.get_state(), "key": "key", "selected": None}
-    data = json.dumps({name: value for name, value in traits.items() if not name.startswith("_") and name != "layout"})
-    code = assets.script(*SCRIPTS).replace("export default", "const app =").replace("</script", "<\\/script")
+    data = json.dumps(
+        {
+            name: value
+            for name, value in traits.items()
+            if not name.startswith("_") and name != "layout"
+        }
+    )
+    code = (
+        assets.script(*SCRIPTS)
+        .replace("export default", "const app =")
+        .replace("</script", "<\\/script")
+    )
     opened = open_page(WIDGET % (code, data.replace("</", "<\\/")))
     opened.locator("mark.od-line").wait_for()
     assert not opened.get_by_text("the static report").is_visible()
@@ -302,14 +357,21 @@ def test_a_panel_that_nobody_answers_brings_the_report_back(open_page: Callable[
 def test_a_notebook_run_by_nbconvert_shows_the_report(open_page: Callable[..., Any]) -> None:
     """It keeps the state of widgets, whose scripts an offline page cannot load."""
     cells = [nbformat.v4.new_code_cell(code) for code in (SETUP, LIVE)]
-    made = nbclient.execute(nbformat.v4.new_notebook(cells=cells), timeout=120, kernel_name="python3", store_widget_state=True)
+    made = nbclient.execute(
+        nbformat.v4.new_notebook(cells=cells),
+        timeout=120,
+        kernel_name="python3",
+        store_widget_state=True,
+    )
     assert made.metadata.widgets
     html, _ = nbconvert.HTMLExporter().from_notebook_node(made)
     opened = open_page(html, offline=True)
     opened.get_by_text("2 of 33 modules block it").first.wait_for()
 
 
-def test_a_graph_file_that_has_gone_leaves_the_rest(open_page: Callable[..., Any], tmp_path: Path) -> None:
+def test_a_graph_file_that_has_gone_leaves_the_rest(
+    open_page: Callable[..., Any], tmp_path: Path
+) -> None:
     opened = open_page(saved(replace(found(), culprits=(), onnx_path=str(tmp_path / "gone.onnx"))))
     opened.get_by_role("tab", name="Graph").click()
     opened.get_by_text("There is no graph yet").wait_for()

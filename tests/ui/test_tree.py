@@ -4,26 +4,59 @@ from __future__ import annotations
 
 import time
 
-from onnx_debug.diagnosis import Answer, Culprit, Diagnosis, ModuleInfo, Proof, ProofKind, Step
-from onnx_debug.outcome import Failure, Mode, Stage
-from onnx_debug.ui.tree import State, children_of, rows, states
+from onnx_debug.data.diagnosis import Answer, Culprit, Diagnosis, ModuleInfo, Proof, ProofKind, Step
+from onnx_debug.data.outcome import Failure, Mode, Stage
+from onnx_debug.render.page.tree import State, children_of, rows, states
 
 FAILURE = Failure(Stage.TRANSLATE, Mode.ERROR, "s")
-NAMES = ["", "stem", "blocks", "blocks.0", "blocks.0.lin", "blocks.1", "blocks.1.lin", "blocks.10", "head"]
+NAMES = [
+    "",
+    "stem",
+    "blocks",
+    "blocks.0",
+    "blocks.0.lin",
+    "blocks.1",
+    "blocks.1.lin",
+    "blocks.10",
+    "head",
+]
 
 
 def modules(names: list[str] = NAMES) -> tuple[ModuleInfo, ...]:
-    return tuple(ModuleInfo(name, "Net" if not name else "Layer", calls=int(name != "blocks"), parameters=len(name)) for name in names)
+    return tuple(
+        ModuleInfo(
+            name, "Net" if not name else "Layer", calls=int(name != "blocks"), parameters=len(name)
+        )
+        for name in names
+    )
 
 
 def step(module: str, answer: Answer, *stubs: str, stage: Stage = Stage.TRANSLATE) -> Step:
     failed = answer is Answer.FAILED
-    return Step(module, stubs, 0, "why", answer, 0.1, stage if failed else None, Mode.ERROR if failed else None)
+    return Step(
+        module,
+        stubs,
+        0,
+        "why",
+        answer,
+        0.1,
+        stage if failed else None,
+        Mode.ERROR if failed else None,
+    )
 
 
-def diagnosis(*trials: Step, culprits: tuple[str, ...] = (), sufficient: bool | None = None) -> Diagnosis:
+def diagnosis(
+    *trials: Step, culprits: tuple[str, ...] = (), sufficient: bool | None = None
+) -> Diagnosis:
     found = tuple(Culprit(fqn, "Layer", True, Proof(ProofKind.ALONE), FAILURE) for fqn in culprits)
-    return Diagnosis("Net", failure=FAILURE, culprits=found, sufficient=sufficient, modules=modules(), trials=trials)
+    return Diagnosis(
+        "Net",
+        failure=FAILURE,
+        culprits=found,
+        sufficient=sufficient,
+        modules=modules(),
+        trials=trials,
+    )
 
 
 def test_rows_stand_below_their_parents() -> None:
@@ -78,8 +111,18 @@ def test_unresolved_is_said() -> None:
 def test_a_sufficient_set_clears_everybody_else() -> None:
     found = states(diagnosis(culprits=("blocks.1.lin",), sufficient=True))
     assert found["blocks.1.lin"] is State.CULPRIT
-    assert {fqn for fqn, state in found.items() if state is State.CONTAINS} == {"", "blocks", "blocks.1"}
-    assert {fqn for fqn, state in found.items() if state is State.PASSES} == {"stem", "blocks.0", "blocks.0.lin", "blocks.10", "head"}
+    assert {fqn for fqn, state in found.items() if state is State.CONTAINS} == {
+        "",
+        "blocks",
+        "blocks.1",
+    }
+    assert {fqn for fqn, state in found.items() if state is State.PASSES} == {
+        "stem",
+        "blocks.0",
+        "blocks.0.lin",
+        "blocks.10",
+        "head",
+    }
 
 
 def test_what_the_user_replaced_shows() -> None:
@@ -87,11 +130,32 @@ def test_what_the_user_replaced_shows() -> None:
 
 
 def test_five_thousand_modules_are_quick() -> None:
-    names = ["", *(f"blocks.{i}" for i in range(1_000)), *(f"blocks.{i}.{part}" for i in range(1_000) for part in "abcd")]
+    names = [
+        "",
+        *(f"blocks.{i}" for i in range(1_000)),
+        *(f"blocks.{i}.{part}" for i in range(1_000) for part in "abcd"),
+    ]
     many = tuple(ModuleInfo(name, "Layer", calls=1) for name in names)
     trials = tuple(step(f"blocks.{i}", Answer.PASSED) for i in range(50))
-    culprits = tuple(Culprit(f"blocks.{i}.a", "Layer", True, Proof(ProofKind.ALONE), FAILURE) for i in range(900, 918))
+    culprits = tuple(
+        Culprit(f"blocks.{i}.a", "Layer", True, Proof(ProofKind.ALONE), FAILURE)
+        for i in range(900, 918)
+    )
     began = time.perf_counter()
     assert len(rows(many)) == 5_001
-    assert len(states(Diagnosis("Net", failure=FAILURE, culprits=culprits, sufficient=True, modules=many, trials=trials))) == 5_001
+    assert (
+        len(
+            states(
+                Diagnosis(
+                    "Net",
+                    failure=FAILURE,
+                    culprits=culprits,
+                    sufficient=True,
+                    modules=many,
+                    trials=trials,
+                )
+            )
+        )
+        == 5_001
+    )
     assert time.perf_counter() - began < 1.0

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from onnx_debug import graphs
-from onnx_debug.diagnosis import Answer, Diagnosis, ModuleInfo, Step
-from onnx_debug.outcome import Comparison, Mode, NodeError, Source, Stage
-from onnx_debug.ui import drawing, sources, tree, view
+from onnx_debug.data.diagnosis import Answer, Diagnosis, ModuleInfo, Step
+from onnx_debug.data.outcome import Comparison, Mode, NodeError, Source, Stage
+from onnx_debug.onnx_file import display
+from onnx_debug.render.page import drawing, sources, tree, view
 from tests import samples
 from tests.ui.fake_session import graph
 
@@ -55,31 +55,43 @@ def test_before_the_first_trial_nothing_is_claimed() -> None:
 
 
 def test_the_whole_guilty_class_is_shown() -> None:
-    lines = sources.class_source(Source("model.py", 8, "if x.sum() > 0:"), lambda file: CODE.splitlines(keepends=True))
+    lines = sources.class_source(
+        Source("model.py", 8, "if x.sum() > 0:"), lambda file: CODE.splitlines(keepends=True)
+    )
     assert [number for number, _, _ in lines] == [6, 7, 8, 9, 10]
     assert [text for _, text, guilty in lines if guilty] == ["        if x.sum() > 0:"]
 
 
 def test_a_function_stands_for_itself() -> None:
-    lines = sources.class_source(Source("model.py", 13, "return bool(x)"), lambda file: CODE.splitlines(keepends=True))
+    lines = sources.class_source(
+        Source("model.py", 13, "return bool(x)"), lambda file: CODE.splitlines(keepends=True)
+    )
     assert [text for _, text, _ in lines] == ["def helper(x):", "    return bool(x)"]
 
 
 @pytest.mark.parametrize("text", ["", "%%onnx_export\n" + CODE, "changed\n" * 20])
 def test_without_readable_python_the_line_is_still_there(text: str) -> None:
-    lines = sources.class_source(Source("model.py", 9, "if x.sum() > 0:"), lambda file: text.splitlines(keepends=True))
+    lines = sources.class_source(
+        Source("model.py", 9, "if x.sum() > 0:"), lambda file: text.splitlines(keepends=True)
+    )
     assert any("if x.sum() > 0:" in line for _, line, guilty in lines if guilty)
 
 
 def test_what_a_class_computes_is_its_forward() -> None:
-    lines = sources.function_source(Source("model.py", 7, "def forward(self, x):"), lambda file: CODE.splitlines(keepends=True))
+    lines = sources.function_source(
+        Source("model.py", 7, "def forward(self, x):"), lambda file: CODE.splitlines(keepends=True)
+    )
     assert [number for number, _, _ in lines] == [7, 8, 9, 10]
     assert not any(guilty for _, _, guilty in lines)
 
 
 def test_modules_of_one_class_share_its_source() -> None:
     forward = Source("model.py", 7, "def forward(self, x):")
-    infos = (ModuleInfo("", "Net"), ModuleInfo("a", "Bad", forward=forward), ModuleInfo("b", "Bad", forward=forward))
+    infos = (
+        ModuleInfo("", "Net"),
+        ModuleInfo("a", "Bad", forward=forward),
+        ModuleInfo("b", "Bad", forward=forward),
+    )
     assert [row["code"] for row in tree.rows(infos)] == [None, 0, 0]
     [code] = sources.forwards(infos, read=lambda file: CODE.splitlines(keepends=True))
     assert (code["place"], len(code["lines"])) == ("model.py:7", 4)
@@ -99,33 +111,47 @@ def test_steps_read_as_sentences() -> None:
 
 
 def test_heat_grows_with_the_difference(tmp_path: Path) -> None:
-    shown = graphs.load(graph(tmp_path / "m.onnx", 4))
+    shown = display.load(graph(tmp_path / "m.onnx", 4))
     colours = drawing.heat(shown, {"v1": 1e-6, "v2": 1e-3, "v3": math.inf, "v4": 0.0})
     assert list(colours) == ["n0", "n1", "n2"]
     assert len(set(colours.values())) == 3
 
 
 def test_only_outputs_that_differ_are_hot() -> None:
-    rows = (Comparison(0, "y", "values differ", 1e-2, 1e-2, 3, 9), Comparison(0, "z", "", 1e-7), Comparison(1, "n", "NaN", math.nan))
+    rows = (
+        Comparison(0, "y", "values differ", 1e-2, 1e-2, 3, 9),
+        Comparison(0, "z", "", 1e-7),
+        Comparison(1, "n", "NaN", math.nan),
+    )
     assert drawing.errors_of(rows) == {"y": 1e-2, "n": math.inf}
 
 
 def test_wrong_numbers_are_told_node_by_node(tmp_path: Path) -> None:
-    rows = (NodeError("v2", "aten::add", 0.0, "dtypes differ", "dtypes differ"), NodeError("v3", "aten::add", 1e-2, "values differ"))
-    d = Diagnosis("Net", comparisons=(Comparison(0, "v4", "values differ", 0.5, 0.5, 3, 9),), node_errors=rows)
-    found = drawing.differences(graphs.load(graph(tmp_path / "m.onnx", 4)), d)
+    rows = (
+        NodeError("v2", "aten::add", 0.0, "dtypes differ", "dtypes differ"),
+        NodeError("v3", "aten::add", 1e-2, "values differ"),
+    )
+    d = Diagnosis(
+        "Net", comparisons=(Comparison(0, "v4", "values differ", 0.5, 0.5, 3, 9),), node_errors=rows
+    )
+    found = drawing.differences(display.load(graph(tmp_path / "m.onnx", 4)), d)
     assert list(found["heat"]) == ["n1", "n2", "n3"]
     assert found["begins"] == ["n1"]
     assert found["said"] == {"n1": "dtypes differ", "n2": "max diff 0.01", "n3": "max diff 0.5"}
 
 
-@pytest.mark.parametrize(("stage", "word"), [(Stage.CAPTURE, "before"), (Stage.TRANSLATE, "up to"), (Stage.LOAD, "alone")])
+@pytest.mark.parametrize(
+    ("stage", "word"),
+    [(Stage.CAPTURE, "before"), (Stage.TRANSLATE, "up to"), (Stage.LOAD, "alone")],
+)
 def test_a_culprit_s_own_graph_says_what_it_is(stage: Stage, word: str) -> None:
     assert word in drawing.about(samples.culprit(failure=samples.failure(stage)), "Net")
 
 
 def test_a_very_long_error_keeps_its_end() -> None:
-    d = samples.diagnosis(samples.culprit(failure=samples.failure(details="x" * 100_000 + "the end")))
+    d = samples.diagnosis(
+        samples.culprit(failure=samples.failure(details="x" * 100_000 + "the end"))
+    )
     error = view.view(d)["culprits"][0]["error"]
     assert len(error) < 21_000
     assert error.endswith("the end")

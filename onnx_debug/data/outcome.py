@@ -1,0 +1,260 @@
+"""What a trial asks and what it answered: plain, frozen data. No torch.
+
+A `Trial` is one question ("export this submodule, with these descendants replaced"), an `Outcome`
+its answer. A failure of the user's model is a value here, never an exception.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Stage(StrEnum):
+    """The steps an export goes through, in order; a case is exported only when all of them pass."""
+
+    EAGER = "eager"
+    OPTIONS = "options"
+    CAPTURE = "capture"
+    TRANSLATE = "translate"
+    OPTIMIZE = "optimize"
+    LOAD = "load"
+    RUN = "run"
+    COMPARE = "compare"
+
+
+class Mode(StrEnum):
+    """How a stage failed."""
+
+    ERROR = "error"
+    CRASH = "crash"
+    TIMEOUT = "timeout"
+    MEMORY = "memory"
+
+
+class ClueKind(StrEnum):
+    """Where a clue was read."""
+
+    FRAME = "frame"  # a Python frame of the user's forward, in a traceback
+    NODE = "node"  # the FX node that a translation error names
+    SCAN = "scan"  # an operator of the decomposed graph that has no ONNX translation
+    SPECIALIZATION = "specialization"  # the line that fixed a dynamic dimension
+    TRACER_WARNING = "tracer warning"  # the legacy exporter's warning about a frozen branch or size
+    RUNTIME_NODE = "runtime node"  # the node that ONNX Runtime names
+    BAKED = "baked"  # a constant of the graph that equals a value computed from the inputs
+    VALUE = "value"  # the first module whose output differs
+    DRIFT = "drift"  # every operator is right; rounding differences grow from one to the next
+    RANDOM = "random"  # the first module whose output changes from run to run
+    RUNNING = "running"  # the module that was being executed when the process died or was stopped
+
+
+@dataclass(frozen=True)
+class Source:
+    """One line of the user's code. `text` is the line, stripped; empty when the file cannot be read."""
+
+    file: str
+    line: int
+    text: str = ""
+    function: str = ""
+
+
+@dataclass(frozen=True)
+class Clue:
+    """A module that a failure names by itself. A clue is a guess until a trial proved it.
+
+    Attributes:
+        fqn: the module, as `named_modules()` calls it; "" is the whole model.
+        kind: where the clue was read.
+        source: the line of that module's own code, if known.
+        op: the operator, as `namespace::name.overload`, if the failure names one.
+        reason: what happened there, in plain words; empty when the failure's message says it.
+        below: lines deeper than `source` (a helper function, a hook), outermost first.
+    """
+
+    fqn: str
+    kind: ClueKind
+    source: Source | None = None
+    op: str | None = None
+    reason: str = ""
+    below: tuple[Source, ...] = ()
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Where and how an export failed.
+
+    Attributes:
+        signature: the key of "the same failure": two failures with equal signatures have one cause.
+        exception_type: class name of the innermost exception; empty for a crash or a timeout.
+        message: the innermost message, not shortened.
+        op: the operator that the failure names, as `namespace::name.overload`.
+        clues: best first.
+        details: the full traceback, or what is known of a process that died.
+    """
+
+    stage: Stage
+    mode: Mode
+    signature: str
+    exception_type: str = ""
+    message: str = ""
+    op: str | None = None
+    clues: tuple[Clue, ...] = ()
+    details: str = ""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One question: export `module`, with its recorded inputs, with the modules in `stubs` replaced by placeholders.
+
+    Attributes:
+        module: FQN of the module to export; "" is the whole model.
+        stubs: FQNs (canonical names) of descendants to replace.
+        call: which recorded call of `module` gives the inputs.
+        minimal_options: drop input and output names, dynamic shapes and axes, the opset and the
+            translation table.
+        eager_inputs: use the inputs as recorded in eager; else they are shaped as the whole model's
+            capture saw them.
+        beyond: the whole model passes on the inputs that were given: go on to other values and
+            sizes, and to what was asked for.
+    """
+
+    module: str
+    stubs: frozenset[str] = frozenset()
+    call: int = 0
+    minimal_options: bool = False
+    eager_inputs: bool = False
+    beyond: bool = False
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One output of one input set, eager against ONNX Runtime.
+
+    Attributes:
+        input_index: 0 for the given inputs, then the check inputs in order.
+        inputs: what these inputs are, in plain words; empty for the given ones.
+        output: name of the ONNX output.
+        problem: empty when the two agree; else what differs, in plain words.
+        max_abs_diff, max_rel_diff: over finite elements; NaN when the shapes differ.
+        mismatched, total: how many elements differ, and of how many.
+        where: index of the first NaN or Inf that only one has, else of the largest difference;
+            empty when the two agree.
+    """
+
+    input_index: int
+    output: str
+    problem: str = ""
+    max_abs_diff: float = 0.0
+    max_rel_diff: float = 0.0
+    mismatched: int = 0
+    total: int = 0
+    where: tuple[int, ...] = ()
+    inputs: str = ""
+
+
+@dataclass(frozen=True)
+class NodeError:
+    """One value inside the exported graph that is not what the captured program computes.
+
+    Attributes:
+        name: of the value in the file.
+        op: the operator, as `namespace::name.overload`.
+        max_abs_diff: all earlier differences included; NaN when the shapes differ.
+        problem: how they differ; empty within tolerances.
+        own_problem: the same when the operator is computed from ONNX's own inputs: what goes wrong
+            here and did not spread to here.
+    """
+
+    name: str
+    op: str
+    max_abs_diff: float
+    problem: str = ""
+    own_problem: str = ""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One thing that was asked of the exported file.
+
+    Attributes:
+        subject: what it is about, as the user wrote it: `dynamic_shapes['x'][0]`, `opset_version`,
+            `input_names[1]`.
+        asked, got: both in plain words.
+        problem: why that is wrong; empty when it is fine.
+        clue: the module and line that fixed a dimension, if known.
+        works, fails, rejected: other sizes on which ONNX agrees, on which it does not, and that the
+            eager module itself does not accept.
+    """
+
+    subject: str
+    asked: str
+    got: str
+    problem: str = ""
+    clue: Clue | None = None
+    works: tuple[int, ...] = ()
+    fails: tuple[int, ...] = ()
+    rejected: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a trial answered: passed, failed (`failure`), or unresolved (`unresolved` says why it could not be set up).
+
+    Attributes:
+        failure: None when every stage passed.
+        unresolved: why the question could not be asked; empty otherwise.
+        hints: clues that hold whether or not the trial failed (operators without translation, baked
+            branches).
+        passed: the stages that passed.
+        onnx_path: the exported model, if it got that far; a file of the session's private
+            directory.
+        captured_path: of a failed capture or translation, the operators up to the failing one, as a
+            file in ONNX's form for display only.
+        comparisons: one row for each output of each input.
+        asked: what was asked of the whole model's file, and what the file has.
+        node_errors: where the outputs differ: the values inside the graph that differ, in the order
+            of execution.
+        log: what the exporter printed and logged.
+        note: what the reader should know, such as why values could not be compared.
+        seconds: wall time, process start included.
+    """
+
+    failure: Failure | None = None
+    unresolved: str = ""
+    hints: tuple[Clue, ...] = ()
+    passed: tuple[Stage, ...] = ()
+    onnx_path: str | None = None
+    captured_path: str | None = None
+    comparisons: tuple[Comparison, ...] = ()
+    asked: tuple[Asked, ...] = ()
+    node_errors: tuple[NodeError, ...] = ()
+    log: str = ""
+    note: str = ""
+    seconds: float = 0.0
+
+    @property
+    def ok(self) -> bool:
+        """True when every stage passed."""
+        return self.failure is None and not self.unresolved
+
+    @property
+    def failed(self) -> bool:
+        """True when a stage failed; an unresolved trial has neither passed nor failed."""
+        return self.failure is not None
+
+
+def signature(stage: Stage, mode: Mode, exception_type: str = "", op: str | None = None) -> str:
+    """The key of "the same failure". Messages hold names and sizes, so they are left out; numbers that differ are one kind."""
+    if mode is not Mode.ERROR:
+        return str(mode)
+    if stage is Stage.COMPARE:
+        return f"{stage}/{mode}"
+    return "/".join(
+        [stage, mode, exception_type, *([op] if op and stage is Stage.TRANSLATE else [])]
+    )
+
+
+def stages_before(stage: Stage) -> tuple[Stage, ...]:
+    """The stages that come before one."""
+    order = list(Stage)
+    return tuple(order[: order.index(stage)])

@@ -1,0 +1,82 @@
+"""Recorded calls: their order, their digests, and what captures of the whole model saw of them."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+
+from onnx_debug.data.outcome import Trial
+from onnx_debug.eager.recorder import Call, Recording
+
+
+def completion_order(recording: Recording) -> list[Call]:
+    """The calls in the order in which they returned: children before the module that called them."""
+    children: dict[int | None, list[int]] = {}
+    for position, call in enumerate(recording.calls):
+        children.setdefault(call.parent, []).append(position)
+
+    def walk(above: int | None) -> Iterator[Call]:
+        for position in children.get(above, ()):
+            yield from walk(position)
+            yield recording.calls[position]
+
+    return list(walk(None))
+
+
+def slim(recording: Recording, fqns: Iterable[str]) -> Recording:
+    """The recording with the values of some modules only."""
+    wanted = set(fqns)
+    return Recording(
+        [call if call.fqn in wanted else without_values(call) for call in recording.calls]
+    )
+
+
+def without_values(call: Call) -> Call:
+    """The call without its values."""
+    return dataclasses.replace(call, arguments=None, output=None)
+
+
+def digests(recording: Recording) -> list[tuple[str, str, str]]:
+    """(path, digest of the inputs, digest of the outputs) of every call, in the order in which the calls returned."""
+    return [
+        (call.fqn, _digest(call.arguments), _digest(call.output))
+        for call in completion_order(recording)
+    ]
+
+
+def _digest(packed: Any) -> str:
+    if packed is None:
+        return ""
+    found = hashlib.sha1(packed.template, usedforsecurity=False)
+    for leaf in packed.leaves:
+        plain = leaf.detach().cpu() if isinstance(leaf, torch.Tensor) else leaf
+        if isinstance(plain, torch.Tensor) and plain.layout is torch.strided and plain.numel():
+            found.update(plain.contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+        else:
+            found.update(repr(plain).encode())
+    return found.hexdigest()
+
+
+@dataclass
+class TracedCalls:
+    """Module calls observed during captures of the whole model. A capture stops at its first failure; several give a fuller picture."""
+
+    traced: dict[str, list[Call]] = field(default_factory=dict)
+
+    def merge(self, trial: Trial, seen: Recording) -> None:
+        """Take over what one trial of the whole model saw; a placeholder's outputs are no news."""
+        for fqn in dict.fromkeys(call.fqn for call in seen.calls):
+            calls = [
+                replace(call, output=None) if fqn in trial.stubs else call for call in seen.of(fqn)
+            ]
+            if _richness(calls) > _richness(self.traced.get(fqn, [])):
+                self.traced[fqn] = calls
+
+
+def _richness(calls: list[Call]) -> tuple[int, int]:
+    return len(calls), sum(call.output is not None for call in calls)

@@ -1,0 +1,370 @@
+"""What every module of the model receives and returns: in eager, with values, and inside a capture, with symbolic sizes.
+
+Both are seen by the same means, a wrapper around `nn.Module.__call__`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import inspect
+import linecache
+import weakref
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+
+from onnx_debug.compat import torch_internals
+from onnx_debug.data.call_tree import CallInfo, Tree
+from onnx_debug.data.diagnosis import ModuleInfo
+from onnx_debug.data.outcome import Source
+from onnx_debug.eager.packing import Packed, PackingError, pack
+
+
+class ModuleNames:
+    """Finds the path of a module object, also when a capture has wrapped it in a proxy: the proxy shares its `__dict__`."""
+
+    def __init__(self, model: nn.Module, prefix: str = "") -> None:
+        self.names: dict[int, list[str]] = {}
+        self.modules: dict[str, nn.Module] = {}
+        for name, module in model.named_modules(remove_duplicate=False):
+            self.names.setdefault(id(module.__dict__), []).append(prefix + name)
+            self.modules[prefix + name] = module
+        self._model = model  # the ids hold as long as the modules live
+
+    def fqn(self, module: object) -> str | None:
+        """Canonical path of a module, or None for an object that is none of the model's."""
+        try:
+            found = self.names.get(id(object.__getattribute__(module, "__dict__")))
+        except AttributeError:
+            return None
+        return found[0] if found else None
+
+    def canonical(self, name: str) -> str | None:
+        """The canonical path of a module that is known as `name`."""
+        module = self.modules.get(name)
+        return None if module is None else self.fqn(module)
+
+    def infos(self, calls: dict[str, int]) -> tuple[ModuleInfo, ...]:
+        """The tree for the diagnosis, in `named_modules()` order."""
+        return tuple(
+            ModuleInfo(
+                names[0],
+                type(self.modules[names[0]]).__name__,
+                aliases=tuple(names[1:]),
+                calls=calls.get(names[0], 0),
+                parameters=sum(
+                    p.numel()
+                    for p in self.modules[names[0]].parameters()
+                    if not isinstance(p, nn.UninitializedParameter)
+                ),
+                forward=_forward(type(self.modules[names[0]])),
+            )
+            for names in self.names.values()
+        )
+
+
+def _forward(kind: type[nn.Module]) -> Source | None:
+    """Where the class says what it computes."""
+    forward = inspect.getattr_static(
+        kind, "forward", None
+    )  # a compiled class answers for its instances only
+    code = getattr(inspect.unwrap(forward), "__code__", None) if callable(forward) else None
+    if code is None or forward is nn.Module.forward:
+        return None  # a list of modules, or a class that is not written in Python
+    return Source(
+        code.co_filename,
+        code.co_firstlineno,
+        linecache.getline(code.co_filename, code.co_firstlineno).strip(),
+        "forward",
+    )
+
+
+@dataclass
+class Call:
+    """One recorded call, with values.
+
+    Attributes:
+        arguments: `(args, kwargs)` before the call.
+        output: what it returned; None when it did not return.
+        mutated: positions of the argument leaves that the call changed in place and did not return.
+        fixed: a symbolic size of the arguments became a number before the call returned.
+        problem: why the call could not be recorded; empty when it was.
+    """
+
+    fqn: str
+    index: int
+    parent: int | None
+    arguments: Packed | None = None
+    output: Packed | None = None
+    mutated: tuple[int, ...] = ()
+    fixed: bool = False
+    problem: str = ""
+
+    @property
+    def kind(self) -> str:
+        """Equal for calls with equal shapes, dtypes and non-tensor arguments."""
+        if self.arguments is None:
+            return self.problem
+        shapes = [
+            (tuple(leaf.shape), str(leaf.dtype)) if isinstance(leaf, torch.Tensor) else str(leaf)
+            for leaf in self.arguments.leaves
+        ]
+        return hashlib.sha1(
+            self.arguments.template + repr(shapes).encode(), usedforsecurity=False
+        ).hexdigest()
+
+
+@dataclass
+class Recording:
+    """All calls of one run of the model, in the order in which they began."""
+
+    calls: list[Call] = field(default_factory=list)
+
+    def of(self, fqn: str) -> list[Call]:
+        """The calls of one module."""
+        return [call for call in self.calls if call.fqn == fqn]
+
+    def inside(self, fqn: str, root: str, call: int) -> list[Call]:
+        """The calls of `fqn` that happen inside the given call of `root`."""
+        return [found for found in self.of(fqn) if root == "" or self._within(found, root, call)]
+
+    def _within(self, call: Call, root: str, index: int) -> bool:
+        above = call.parent
+        while above is not None:
+            outer = self.calls[above]
+            if outer.fqn == root:
+                return outer.index == index
+            above = outer.parent
+        return False
+
+    def tree(self, names: ModuleNames) -> Tree:
+        """The calls without their values."""
+        counts: dict[str, int] = {}
+        for call in self.calls:
+            counts[call.fqn] = counts.get(call.fqn, 0) + 1
+        return Tree(
+            names.infos(counts),
+            [CallInfo(call.fqn, call.index, call.parent, call.kind) for call in self.calls],
+        )
+
+
+Copy = Callable[[Any], Any]
+
+
+class Recorder:
+    """Keeps what passes through `nn.Module.__call__`.
+
+    Args:
+        names: the model's modules; calls of other modules are not recorded.
+        copy: turns a leaf into what is kept: a clone in eager, a description of its sizes in a
+            capture.
+        entered: told the stack of running modules at every entry and exit.
+    """
+
+    def __init__(
+        self, names: ModuleNames, copy: Copy, entered: Callable[[list[str]], None] = lambda _: None
+    ) -> None:
+        self._names, self._copy, self._entered = names, copy, entered
+        self.recordings: list[Recording] = []
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin a new recording: the model is about to run again."""
+        self.recordings.append(Recording())
+        self._running: list[int] = []
+        self._counts: dict[str, int] = {}
+
+    @property
+    def recording(self) -> Recording:
+        """The recording of the present run."""
+        return self.recordings[-1]
+
+    @property
+    def first(self) -> Recording:
+        """The recording of the first run that called a module: a later one may have its dynamic sizes already fixed."""
+        return next((recording for recording in self.recordings if recording.calls), self.recording)
+
+    def wrap(self, original: torch_internals.ModuleCall) -> torch_internals.ModuleCall:
+        """The `nn.Module.__call__` that records."""
+
+        def call_module(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
+            if (
+                torch.compiler.is_dynamo_compiling()
+            ):  # as for the branches of a torch.cond: the recorder must not be compiled with them
+                return original(module, *args, **kwargs)
+            fqn = self._names.fqn(module)
+            if fqn is None:
+                return original(module, *args, **kwargs)
+            call, leaves = self._enter(fqn, args, kwargs)
+            try:
+                output = original(module, *args, **kwargs)
+            except BaseException:
+                self._leave()
+                raise
+            self._finish(call, leaves, output)
+            return output
+
+        return call_module
+
+    @property
+    def stack(self) -> list[str]:
+        """The running modules, outermost first."""
+        return [self.recording.calls[position].fqn for position in self._running]
+
+    def _enter(
+        self, fqn: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[Call, list[tuple[Any, int | None]]]:
+        index = self._counts.get(fqn, 0)
+        self._counts[fqn] = index + 1
+        call = Call(fqn, index, self._running[-1] if self._running else None)
+        self._running.append(len(self.recording.calls))
+        self.recording.calls.append(call)
+        self._entered(self.stack)
+        packed = self._pack(call, (args, kwargs))
+        if packed is None:
+            return call, []
+        call.arguments = Packed(packed.template, tuple(self._copy(leaf) for leaf in packed.leaves))
+        return call, [(leaf, _version(leaf)) for leaf in packed.leaves]
+
+    def _finish(self, call: Call, leaves: list[tuple[Any, int | None]], output: Any) -> None:
+        call.fixed = _became_fixed(call, [leaf for leaf, _ in leaves])
+        packed = self._pack(call, output)
+        returned = {id(leaf) for leaf in packed.leaves} if packed is not None else set()
+        changed = [
+            version is not None and _version(leaf) != version and id(leaf) not in returned
+            for leaf, version in leaves
+        ]
+        call.mutated = tuple(position for position, mutated in enumerate(changed) if mutated)
+        if packed is not None:
+            call.output = Packed(packed.template, tuple(self._copy(leaf) for leaf in packed.leaves))
+        self._leave()
+
+    def _leave(self) -> None:
+        self._running.pop()
+        self._entered(self.stack)
+
+    def _pack(self, call: Call, value: Any) -> Packed | None:
+        try:
+            return pack(value)
+        except PackingError as error:
+            call.problem = str(error)
+            return None
+
+
+def _became_fixed(call: Call, leaves: list[Any]) -> bool:
+    before = call.arguments.leaves if call.arguments is not None else ()
+    return any(
+        isinstance(kept, Leaf) and kept.dynamic != describe_leaf(leaf).dynamic
+        for kept, leaf in zip(before, leaves, strict=False)
+    )
+
+
+def _version(leaf: Any) -> int | None:
+    """How often a tensor was changed in place; None where that is not counted."""
+    if not isinstance(leaf, torch.Tensor) or leaf.is_inference():
+        return None
+    return leaf._version
+
+
+class CloneOnce:
+    """Clones a tensor once per version: an activation is the output of one module and the input of the next."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[Any, int | None, torch.Tensor]] = {}
+
+    def __call__(self, leaf: Any) -> Any:
+        """A detached copy that keeps values, strides and `requires_grad`."""
+        if not isinstance(leaf, torch.Tensor):
+            return leaf
+        known = self._known.get(id(leaf))
+        if known is not None and known[0]() is leaf and known[1] == _version(leaf) is not None:
+            return known[2]
+        twin = copy_tensor(leaf)
+        self._known[id(leaf)] = (weakref.ref(leaf), _version(leaf), twin)
+        return twin
+
+
+def copy_tensor(tensor: torch.Tensor) -> torch.Tensor:
+    """A detached copy with the same values, strides and `requires_grad`."""
+    if tensor.layout is not torch.strided or tensor.is_quantized:
+        return tensor.detach().clone()
+    plain = tensor.detach()
+    twin = torch.empty_strided(plain.shape, plain.stride(), dtype=plain.dtype, device=plain.device)
+    try:
+        twin.copy_(plain)
+    except RuntimeError:  # elements share memory (an expanded tensor, overlapping windows), so these strides cannot be written to
+        twin = plain.clone()
+    return (
+        twin.requires_grad_(tensor.requires_grad)
+        if twin.is_floating_point() or twin.is_complex()
+        else twin
+    )
+
+
+@contextlib.contextmanager
+def recorded(recorder: Recorder) -> Iterator[Recorder]:
+    """Record every module call in the block."""
+
+    def wrap(original: torch_internals.ModuleCall) -> torch_internals.ModuleCall:
+        def in_python(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
+            """A compiled module runs as it was written, so that the calls inside it are seen."""
+            if not torch_internals.is_compiled(module):
+                return original(module, *args, **kwargs)
+            with torch.compiler.set_stance("force_eager"):
+                return original(module, *args, **kwargs)
+
+        return recorder.wrap(in_python)
+
+    with torch_internals.intercept_module_calls(wrap):
+        yield recorder
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """What a capture knows of one tensor or symbolic number: no values.
+
+    Attributes:
+        sizes: numbers and expressions ("s77"); empty for a number.
+        hints: the example sizes; None for one that depends on data.
+        number: the Python type's name for a symbolic number ("int", "float", "bool"), else empty.
+    """
+
+    dtype: torch.dtype | None
+    sizes: tuple[int | str, ...] = ()
+    hints: tuple[int | None, ...] = ()
+    requires_grad: bool = False
+    stride_order: tuple[int, ...] = ()
+    number: str = ""
+    expression: str = ""
+
+    @property
+    def dynamic(self) -> tuple[int, ...]:
+        """The dimensions that the capture kept symbolic."""
+        return tuple(axis for axis, size in enumerate(self.sizes) if isinstance(size, str))
+
+
+def describe_leaf(leaf: Any) -> Leaf:
+    """The description of a (fake) tensor or a symbolic number."""
+    if isinstance(leaf, torch.Tensor):
+        hints = tuple(torch_internals.size_hint(size) for size in leaf.shape)
+        sizes = tuple(torch_internals.size_expression(size) for size in leaf.shape)
+        return Leaf(leaf.dtype, sizes, hints, leaf.requires_grad, _stride_order(leaf))
+    kind = {torch.SymInt: "int", torch.SymFloat: "float", torch.SymBool: "bool"}[type(leaf)]
+    hint = torch_internals.size_hint(leaf)
+    return Leaf(
+        None, (), (hint,), number=kind, expression=str(torch_internals.size_expression(leaf))
+    )
+
+
+def _stride_order(tensor: torch.Tensor) -> tuple[int, ...]:
+    """Axes from the widest stride to the narrowest, by hints; empty where a stride depends on data."""
+    if tensor.layout is not torch.strided:
+        return ()
+    strides = [torch_internals.size_hint(stride) for stride in tensor.stride()]
+    if any(stride is None for stride in strides):
+        return ()
+    return tuple(sorted(range(len(strides)), key=lambda axis: -(strides[axis] or 0)))

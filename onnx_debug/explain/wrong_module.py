@@ -1,0 +1,110 @@
+"""The first module that gets the right inputs inside ONNX and returns wrong numbers: one session, all values returned."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import onnx
+import torch
+
+from onnx_debug.data.outcome import Clue, ClueKind
+from onnx_debug.eager.calls import completion_order
+from onnx_debug.eager.recorder import Recording
+from onnx_debug.explain import locate
+from onnx_debug.onnx_file import runtime
+from onnx_debug.request.case import Case
+
+
+def first_wrong_module(
+    case: Case, recording: Recording, path: Path, index: int, locator: locate.Locator
+) -> list[Clue]:
+    """The first module whose inputs ONNX computes right and whose output it does not: one session, all values returned."""
+    values = _all_values(case, path, index)
+    if values is None:
+        return []
+    for call in completion_order(recording):
+        if call.arguments is None or call.output is None or not call.output.tensors():
+            continue
+        if _computed(call.arguments.tensors(), values, case) and not _computed(
+            call.output.tensors(), values, case
+        ):
+            return [
+                Clue(
+                    call.fqn,
+                    ClueKind.VALUE,
+                    _line_of(path, call.fqn, locator),
+                    reason="gets the right inputs and returns wrong numbers",
+                )
+            ]
+    return []
+
+
+def _all_values(case: Case, path: Path, index: int) -> dict[int, list[torch.Tensor]] | None:
+    """Every intermediate value of the exported model, by number of elements."""
+    model = onnx.load(path, load_external_data=False)
+    names = [name for node in model.graph.node for name in node.output if name]
+    try:
+        runnable = runtime.make_runnable(path, also=names)
+        feeds = runtime.feeds_for(
+            runnable,
+            runtime.graph_leaves(case, case.inputs[index]),
+            case.options.get("input_names") or (),
+        )
+        found = runtime.run_session(runtime.open_session(runnable.path), runnable.outputs, feeds)
+    except Exception:  # noqa: BLE001 - without the values there is no clue, and bisection goes on
+        return None
+    values: dict[int, list[torch.Tensor]] = {}
+    for tensor in [
+        *found,
+        *feeds.values(),
+        *(_as_value(p) for p in (*case.model.parameters(), *case.model.buffers())),
+    ]:
+        values.setdefault(tensor.numel(), []).append(tensor)
+    return values
+
+
+def _as_value(tensor: torch.Tensor) -> torch.Tensor:
+    return (
+        torch.view_as_real(tensor.detach().resolve_conj())
+        if tensor.is_complex()
+        else tensor.detach()
+    )
+
+
+def _computed(
+    tensors: list[torch.Tensor], values: dict[int, list[torch.Tensor]], case: Case
+) -> bool:
+    """Whether each tensor is among the values, in any layout: the exporter may transpose, so sorted elements are compared."""
+    return all(
+        _among(_as_value(tensor), values.get(_as_value(tensor).numel(), []), case)
+        for tensor in tensors
+    )
+
+
+def _among(tensor: torch.Tensor, candidates: list[torch.Tensor], case: Case) -> bool:
+    if not tensor.numel():
+        return True
+    wanted = tensor.reshape(-1).to(torch.float64)
+    atol = 1e-3 if case.atol is None else case.atol
+    rtol = 1e-3 if case.rtol is None else case.rtol
+    ordered = wanted.sort().values
+    for candidate in candidates:
+        flat = candidate.reshape(-1).to(torch.float64)
+        if torch.allclose(flat, wanted, rtol, atol, equal_nan=True) or torch.allclose(
+            flat.sort().values, ordered, rtol, atol, equal_nan=True
+        ):
+            return True
+    return False
+
+
+def _line_of(path: Path, fqn: str, locator: locate.Locator) -> Any:
+    """A line of the module's own code that left a node in the graph: the last one, which computes what it returns."""
+    model = onnx.load(path, load_external_data=False)
+    found = [
+        clue
+        for node in model.graph.node
+        for clue in locate.from_onnx_nodes([node], locator)
+        if clue.fqn == fqn and clue.source
+    ]
+    return found[-1].source if found else None

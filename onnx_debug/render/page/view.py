@@ -1,0 +1,241 @@
+"""A diagnosis in the words and rows the panel shows: plain data for the browser. Pure, but for reading source files.
+
+The sentences are those of the reports (`renderers.words`), so that text, report and panel never say
+different things.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from onnx_debug.data.diagnosis import (
+    Answer,
+    Culprit,
+    Diagnosis,
+    ModuleCall,
+    ProofKind,
+    Step,
+    TensorInfo,
+)
+from onnx_debug.data.outcome import Asked, Comparison, Failure, Mode
+from onnx_debug.render import words
+from onnx_debug.render.page.sources import class_source
+from onnx_debug.render.reasons import first_line, why
+from onnx_debug.render.source import ReadLines, read_lines
+
+_LONGEST_ERROR = 20_000  # characters
+
+
+def view(
+    d: Diagnosis, *, read: ReadLines = read_lines, cell_name: words.CellName | None = None
+) -> dict[str, Any]:
+    """Everything the panel shows of a diagnosis but the tree, the steps, the log and the graph."""
+    pending = (
+        d.failure is None and not d.trials and not d.stopped
+    )  # a session that has not begun looks as if all were well
+    return {
+        "verdict": "open"
+        if pending or (d.failure is None and not d.ok)
+        else "good"
+        if d.ok
+        else "bad",
+        "headline": f"{d.model_class}: not examined yet." if pending else words.headline(d),
+        "proven": words.proven(d),
+        "unproven": words.unproven(d),
+        "next": _next(d),
+        "failed": d.failure.stage.value if d.failure else "",
+        "notes": list(d.notes),
+        "stages": stages(d),
+        "culprits": [_culprit(culprit, d.model_class, read, cell_name) for culprit in d.culprits],
+        "error": "" if d.culprits or d.failure is None else _error(d.failure),
+        "fixes": [
+            _fix(fix.title, fix.explanation, fix.diff, fix.code, fix.max_abs_diff)
+            for fix in d.fixes
+        ],
+        "seen": [list(row) for row in words.seen(d)],
+        "asked": [_asked(row) for row in d.asked],
+        "comparisons": [_comparison(row) for row in d.comparisons],
+        "modelClass": d.model_class,
+        "graph": d.onnx_path is not None,
+    }
+
+
+def _next(d: Diagnosis) -> str:
+    """What to do now; of an export that passes, how well it agrees."""
+    if not d.ok or not d.comparisons:
+        step = words.next_step(d)
+        return f"Next: {step}" if step else ""
+    inputs = words.plural(len({row.input_index for row in d.comparisons}), "input set")
+    return f"Compared with eager on {inputs}: max diff {words.number(max(row.max_abs_diff for row in d.comparisons))}."
+
+
+def stages(d: Diagnosis) -> list[dict[str, str]]:
+    """Every stage with its state: passed, failed, or ahead (not reached, or not known yet)."""
+    reached = (
+        words.ALL_STAGES.index(d.failure.stage)
+        if d.failure
+        else len(words.ALL_STAGES)
+        if d.ok and d.trials
+        else 0
+    )
+    state = ["passed" if index < reached else "ahead" for index in range(len(words.ALL_STAGES))]
+    if d.failure:
+        state[reached] = "failed"
+    return [
+        {"name": stage.value, "state": state[index]} for index, stage in enumerate(words.ALL_STAGES)
+    ]
+
+
+def steps(trials: Iterable[Step], model_class: str) -> list[dict[str, Any]]:
+    """The history, readable: what was tried, why, and the answer."""
+    return [
+        {
+            "fqn": step.module,
+            "what": subject(step, model_class),
+            "why": step.why,
+            "answer": step.answer.value,
+            "said": _said(step),
+            "message": first_line(step.message, 300),
+            "seconds": round(step.seconds, 2),
+        }
+        for step in trials
+    ]
+
+
+def subject(step: Step, model_class: str) -> str:
+    """`blocks.3 alone`, `blocks.3 with its 2 children replaced`, `Net (the whole model) with blocks.3.extra replaced`."""
+    name = words.module_name(step.module, model_class)
+    if step.beyond:
+        return f"{name} on other inputs"
+    if not step.stubs:
+        return f"{name} alone" if step.module else name
+    inside = [stub.removeprefix(step.module + ".") for stub in step.stubs]
+    if len(step.stubs) <= 2:
+        return f"{name} with {' and '.join(sorted(inside))} replaced"
+    return f"{name} with {len(step.stubs)} modules replaced"
+
+
+def _culprit(
+    culprit: Culprit, model_class: str, read: ReadLines, cell_name: words.CellName | None
+) -> dict[str, Any]:
+    own, *below = words.guilty_lines(culprit) or (None,)
+    return {
+        "fqn": culprit.fqn,
+        "name": words.module_name(culprit.fqn, model_class),
+        "kind": culprit.class_name,
+        "aliases": list(culprit.aliases),
+        "why": why(culprit),
+        "stage": culprit.failure.stage.value,
+        "place": words.place(own, cell_name) if own else "",
+        "file": own.file if own else "",
+        "source": [list(line) for line in class_source(own, read)] if own else [],
+        "below": [{"place": words.place(line, cell_name), "text": line.text} for line in below],
+        "proof": _proof(culprit),
+        "call": culprit.call_index,
+        "inputs": [_tensor(info) for info in culprit.inputs],
+        "outputs": [_tensor(info) for info in culprit.outputs],
+        "calls": [call_row(call) for call in culprit.calls],
+        "graph": culprit.graph_path is not None,
+        "error": _error(culprit.failure),
+    }
+
+
+def _asked(row: Asked) -> list[str]:
+    """What was asked of the file, what it has, and the sizes that work, fail, and that the model itself rejects."""
+    got = f"{row.got}: {row.problem}" if row.problem else row.got
+    return [row.subject, row.asked, got, *map(words.sizes, (row.works, row.fails, row.rejected))]
+
+
+def _proof(culprit: Culprit) -> list[dict[str, str]]:
+    """What was shown and what was not: sentence and answer (yes, no, open)."""
+    proof = culprit.proof
+    sentences = [(words.proof_words(culprit), None if proof.kind is ProofKind.UNPROVEN else True)]
+    if proof.own_code_trial is not None:
+        sentences.append(
+            ("its own code is at fault, not a module that it calls", proof.own_code_trial)
+        )
+    elif culprit.own_code:
+        sentences.append(("its own code", None))
+    if proof.necessary is not None:
+        sentences.append(("fails the whole model by itself", proof.necessary))
+    facts = [
+        {"text": text, "answer": {True: "yes", False: "no", None: "open"}[answer]}
+        for text, answer in sentences
+    ]
+    return facts + (
+        [{"text": first_line(proof.reason, 300), "answer": "open"}] if proof.reason else []
+    )
+
+
+def _tensor(info: TensorInfo) -> dict[str, Any]:
+    symbolic = ", ".join(str(size) for size in info.symbolic_shape)
+    recorded = ", ".join(str(size) for size in info.shape)
+    return {
+        "name": info.name,
+        "dtype": info.dtype,
+        "shape": f"[{recorded}]",
+        "symbolic": f"[{symbolic}]" if info.symbolic_shape and symbolic != recorded else "",
+        "device": info.device,
+        "min": _number(info.min),
+        "max": _number(info.max),
+        "nan": info.nan_count,
+    }
+
+
+def call_row(call: ModuleCall) -> dict[str, Any]:
+    """One recorded call: which, and what went in and came out."""
+    return {
+        "index": call.index,
+        "inputs": [_tensor(info) for info in call.inputs],
+        "outputs": [_tensor(info) for info in call.outputs],
+    }
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"
+
+
+def _error(failure: Failure) -> str:
+    """The error in full; of a very long one the beginning and, more telling, the end."""
+    text = failure.details or "\n".join(filter(None, (failure.exception_type, failure.message)))
+    half = _LONGEST_ERROR // 2
+    return (
+        text
+        if len(text) <= _LONGEST_ERROR
+        else f"{text[:half]}\n… {len(text) - 2 * half} characters left out …\n{text[-half:]}"
+    )
+
+
+def _said(step: Step) -> str:
+    if step.answer is not Answer.FAILED or step.stage is None:
+        return step.answer.value
+    how = {
+        Mode.ERROR: "fails",
+        Mode.CRASH: "crashes",
+        Mode.TIMEOUT: "does not end",
+        Mode.MEMORY: "needs too much memory",
+    }
+    return f"{how[step.mode or Mode.ERROR]} at {step.stage}"
+
+
+def _fix(title: str, explanation: str, diff: str, code: str, max_abs_diff: float) -> dict[str, str]:
+    checked = f"checked: exports, runs, max diff {words.number(max_abs_diff)}"
+    return {
+        "title": title,
+        "explanation": explanation,
+        "diff": diff,
+        "code": code,
+        "checked": checked,
+    }
+
+
+def _comparison(row: Comparison) -> dict[str, Any]:
+    return {
+        "input": row.inputs or "given",
+        "output": row.output,
+        "problem": row.problem,
+        "abs": words.number(row.max_abs_diff),
+        "rel": words.number(row.max_rel_diff),
+        "share": f"{row.mismatched} of {row.total}" if row.total else "",
+    }

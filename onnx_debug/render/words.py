@@ -1,0 +1,277 @@
+"""The sentences that every form of a diagnosis shares: verdict, place, proof, next step."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+from onnx_debug.data.diagnosis import Culprit, Diagnosis, ModuleInfo, ProofKind, TensorInfo
+from onnx_debug.data.outcome import Asked, Clue, ClueKind, Failure, Mode, Source, Stage
+from onnx_debug.render.reasons import advice, clue_of, first_line, reason, why
+
+ALL_STAGES = tuple(Stage)
+PROOFS = {
+    ProofKind.ALONE: "it fails alone",
+    ProofKind.IN_PLACE: "with it replaced the failure is gone",
+    ProofKind.ANCESTOR: "it is the smallest module that fails alone",
+    ProofKind.ROOT: "with all its children replaced it still fails",
+    ProofKind.UNPROVEN: "not proven",
+}
+_PROOFS_OF_SOME = {
+    ProofKind.ALONE: "by failing alone",
+    ProofKind.IN_PLACE: "by replacing them in the model",
+    ProofKind.ANCESTOR: "as the smallest modules that fail alone",
+    ProofKind.ROOT: "by replacing all children",
+}
+_LONGEST_REQUEST = 240  # what was wrong and what was expected belong together
+_NO_LAYER = (Stage.EAGER, Stage.OPTIONS)  # stages where no layer is looked for
+# What an export is worth that was written and then failed.
+_VERDICTS = {
+    Stage.LOAD: "exports, but ONNX Runtime does not load it",
+    Stage.RUN: "exports, but ONNX Runtime cannot run it",
+    Stage.COMPARE: "exports, but answers wrongly",
+}
+CellName = Callable[[str], str | None]
+
+
+def plural(count: int, noun: str) -> str:
+    """`3 trials`, `1 trial`."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def number(value: float) -> str:
+    """`2e-6`, `0.31`: two digits, short exponents."""
+    return f"{value:.2g}".replace("e-0", "e-").replace("e+0", "e+")
+
+
+def module_name(fqn: str, model_class: str) -> str:
+    """The path; the root has none, so it goes by its class."""
+    return fqn or f"{model_class} (the whole model)"
+
+
+def culprit_title(culprit: Culprit, model_class: str) -> str:
+    """Path and class: `blocks.7.extra (BadQr)`."""
+    return (
+        f"{culprit.fqn} ({culprit.class_name})"
+        if culprit.fqn
+        else module_name("", culprit.class_name or model_class)
+    )
+
+
+def headline(d: Diagnosis) -> str:
+    """The verdict: path, class, stage and reason in one line."""
+    if d.ok:
+        return f"{d.model_class} exports, loads, runs and matches."
+    if d.failure is None:
+        return (
+            f"Stopped after {plural(len(d.trials), 'trial')}, before {d.model_class} had an answer."
+        )
+    found = _failure_headline(d, d.failure)
+    return (
+        f"Stopped after {plural(len(d.trials), 'trial')}; found so far: {found}"
+        if d.stopped
+        else found
+    )
+
+
+def _failure_headline(d: Diagnosis, failure: Failure) -> str:
+    if failure.stage is Stage.EAGER:
+        return f"{d.model_class} itself fails, before any export: {_own_words(failure)}."
+    if d.request:
+        said = first_line(d.request, _LONGEST_REQUEST)
+        return f"The request is at fault, no layer of {d.model_class} ({failure.stage}): {said}{'' if said.endswith('…') else '.'}"
+    if len(d.culprits) > 1:
+        verdict = _VERDICTS.get(failure.stage)
+        blamed = f"{len(d.culprits)} of {plural(len(d.modules), 'module')}"
+        return (
+            f"{d.model_class} {verdict}: {blamed} are to blame."
+            if verdict
+            else f"Export stops at {failure.stage}: {blamed} block it."
+        )
+    if d.culprits:
+        culprit = d.culprits[0]
+        stage = culprit.failure.stage
+        verdict = _VERDICTS.get(stage, f"stops the export at {stage}")
+        return f"{culprit_title(culprit, d.model_class)} {verdict}: {why(culprit)}."
+    blamed = "" if d.stopped else "; no module could be blamed"
+    clue = clue_of(failure, "")
+    if clue is not None and clue.kind is ClueKind.DRIFT:
+        return f"{d.model_class} exports; {clue.reason}."
+    verdict = _VERDICTS.get(failure.stage, f"export stops at {failure.stage}")
+    return f"{d.model_class}: {verdict}{blamed}: {reason(failure, clue_of(failure, ''))}."
+
+
+def _own_words(failure: Failure) -> str:
+    return (
+        reason(failure)
+        if failure.mode is not Mode.ERROR
+        else f"{failure.exception_type}: {first_line(failure.message)}"
+    )
+
+
+def place(source: Source, cell_name: CellName | None = None) -> str:
+    """`model.py:17`, `transformers/models/t5/modeling_t5.py:331`, `Cell In[5]:3`: as short as stays unambiguous."""
+    return f"{_file(source.file, cell_name)}:{source.line}"
+
+
+def _file(name: str, cell_name: CellName | None) -> str:
+    if cell_name and (cell := cell_name(name)):
+        return cell
+    path = Path(name)
+    if "ipykernel_" in path.parent.name or name.startswith("<ipython-input"):
+        return "notebook cell"
+    if "site-packages" in path.parts:
+        return "/".join(path.parts[path.parts.index("site-packages") + 1 :])
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else name
+
+
+def tensor(info: TensorInfo) -> str:
+    """`x float32[s0, 8, 16]`: a dynamic size stands with its name."""
+    return f"{info.name} {info.dtype}{shape(info)}"
+
+
+def shape(info: TensorInfo) -> str:
+    """The sizes in brackets, symbolic where the capture saw them so."""
+    return f"[{', '.join(str(size) for size in info.symbolic_shape or info.shape)}]"
+
+
+def effort(d: Diagnosis) -> str:
+    """`9 trials, 3.4 s`."""
+    return f"{plural(len(d.trials), 'trial')}, {d.seconds:.1f} s"
+
+
+def modules_outside(d: Diagnosis) -> int:
+    """How many modules are neither a culprit nor below one."""
+    return sum(not any(_within(module, culprit) for culprit in d.culprits) for module in d.modules)
+
+
+def _within(module: ModuleInfo, culprit: Culprit) -> bool:
+    return not culprit.fqn or module.fqn == culprit.fqn or module.fqn.startswith(culprit.fqn + ".")
+
+
+def proven(d: Diagnosis) -> str:
+    """What was shown by trials, as one sentence; empty when nothing was."""
+    shown = [culprit for culprit in d.culprits if culprit.proof.kind is not ProofKind.UNPROVEN]
+    return "; ".join((*_guilt(shown), *_sufficiency(d))) if d.culprits else ""
+
+
+def _guilt(shown: list[Culprit]) -> list[str]:
+    kinds = Counter(culprit.proof.kind for culprit in shown)
+    if len(shown) == 1:
+        return [proof_words(shown[0]) + _own_code(shown)]
+    if set(kinds) == {ProofKind.ALONE}:
+        necessary = (
+            " and blocks by itself" if all(culprit.proof.necessary for culprit in shown) else ""
+        )
+        return [f"each fails alone{necessary}{_own_code(shown)}"]
+    return (
+        [
+            ", ".join(
+                f"{kinds[kind]} {words}" for kind, words in _PROOFS_OF_SOME.items() if kind in kinds
+            )
+        ]
+        if kinds
+        else []
+    )
+
+
+def proof_words(culprit: Culprit) -> str:
+    """How one culprit was shown to be guilty."""
+    if culprit.proof.kind is ProofKind.ROOT and not culprit.proof.own_code_trial:
+        return "the failure names the model's own line, and no trial puts it on one child alone"
+    return PROOFS[culprit.proof.kind]
+
+
+def _own_code(shown: list[Culprit]) -> str:
+    """A guilty root is proven by its own code anyway; there it need not be said."""
+    tried = all(
+        culprit.proof.own_code_trial and culprit.proof.kind is not ProofKind.ROOT
+        for culprit in shown
+    )
+    return ", by its own code" if tried else ""
+
+
+def _sufficiency(d: Diagnosis) -> list[str]:
+    rest = modules_outside(d)
+    if not d.sufficient or not rest:
+        return []
+    replaced = {1: "it", 2: "both"}.get(len(d.culprits), f"all {len(d.culprits)}")
+    others = (
+        "the other module exports, loads, runs and matches"
+        if rest == 1
+        else f"the other {rest} modules export, load, run and match"
+    )
+    return [f"with {replaced} replaced {others}"]
+
+
+def unproven(d: Diagnosis) -> list[str]:
+    """What could not be shown, and why: one line each, repeated reasons once."""
+    clue = clue_of(d.failure, "") if d.failure and not d.culprits and not d.request else None
+    lines = (
+        []
+        if clue is None or clue.kind is ClueKind.DRIFT
+        else [f"the failure itself names {module_name(clue.fqn, d.model_class)}"]
+    )
+    lines += [
+        f"{module_name(culprit.fqn, d.model_class)}: {first_line(culprit.proof.reason) or 'named by the failure only'}"
+        for culprit in d.culprits
+        if culprit.proof.kind is ProofKind.UNPROVEN or culprit.proof.reason
+    ]
+    if d.culprits and d.sufficient is False:
+        lines.append("the rest of the model does not pass either: another cause is still in it")
+    return list(dict.fromkeys(lines))
+
+
+def next_step(d: Diagnosis) -> str:
+    """What to do now, in one line."""
+    if d.fixes:
+        fix = d.fixes[0]
+        which = "d.fixes[0]" if len(d.fixes) == 1 else f"first of {len(d.fixes)}"
+        return f"{fix.title} (checked: exports and runs, max diff {number(fix.max_abs_diff)}; {which})."
+    if d.failure is None:
+        return "run it again with more time." if d.stopped else ""
+    if d.stopped:
+        return "run it again to the end; what stands here was found so far."
+    if not d.culprits:
+        clue = clue_of(d.failure, "")
+        known = d.failure.stage in _NO_LAYER or (clue is not None and clue.kind is ClueKind.DRIFT)
+        return advice(d.failure, clue) if known else "d.failure.details and d.log say more."
+    culprit = d.culprits[0]
+    return advice(culprit.failure, clue_of(culprit.failure, culprit.fqn), culprit.op)
+
+
+def seen(d: Diagnosis) -> list[tuple[str, str]]:
+    """Where the exported model was run: how that went wrong, and with which sizes of what was asked to be dynamic."""
+    if d.failure is None or d.failure.stage not in (Stage.RUN, Stage.COMPARE):
+        return []
+    rows = [("seen", first_line(d.failure.message, 140))]
+    rows += [
+        ("asked", f"{row.subject} {row.asked}: {tried(row) or row.problem}")
+        for row in d.asked
+        if row.fails or row.problem
+    ]
+    return rows
+
+
+def tried(row: Asked) -> str:
+    """`works with 1, fails with 4, 6`: what came of other sizes; empty when none was tried."""
+    found = {
+        "works with": row.works,
+        "fails with": row.fails,
+        "the model itself rejects": row.rejected,
+    }
+    return ", ".join(f"{words} {sizes(these)}" for words, these in found.items() if these)
+
+
+def sizes(tried: tuple[int, ...]) -> str:
+    """`1, 4`; a dash for none."""
+    return ", ".join(map(str, tried)) or "–"
+
+
+def guilty_lines(culprit: Culprit) -> tuple[Source, ...]:
+    """The culprit's own line, then the lines it calls into, outermost first."""
+    clue: Clue | None = clue_of(culprit.failure, culprit.fqn)
+    own = culprit.source or (clue.source if clue else None)
+    below = clue.below if clue and clue.source == own else ()
+    return (*((own,) if own else ()), *below)

@@ -1,0 +1,211 @@
+"""A case: what would be passed to `torch.onnx.export`, checked once and never changed."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import nn
+
+from onnx_debug.data.errors import CaseError
+
+Inputs = tuple[tuple[Any, ...], dict[str, Any]]
+
+# What asks something of the exported file's border or of its versions, and so can be wrong although
+# no module is.
+_REQUEST_OPTIONS = (
+    "input_names",
+    "output_names",
+    "dynamic_shapes",
+    "dynamic_axes",
+    "opset_version",
+    "custom_translation_table",
+)
+# What belongs to the whole model only: a submodule has other inputs, and writes no report.
+_WHOLE_MODEL_OPTIONS = (
+    "input_names",
+    "output_names",
+    "dynamic_shapes",
+    "dynamic_axes",
+    "report",
+    "verify",
+    "profile",
+    "dump_exported_program",
+)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One export, as data.
+
+    Attributes:
+        options: `torch.onnx.export`'s own keywords, unchanged; without `f`, `args` and `kwargs`.
+        f: where the user wants the file: a path, a binary stream, or None.
+        check_inputs: further inputs on which ONNX must agree with the eager module.
+        labels: what each of them is, in plain words.
+        atol, rtol: tolerances of the comparison; None: by dtype.
+    """
+
+    model: nn.Module
+    args: tuple[Any, ...] = ()
+    kwargs: dict[str, Any] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
+    f: Any = None
+    check_inputs: tuple[Inputs, ...] = ()
+    labels: tuple[str, ...] = ()
+    atol: float | None = None
+    rtol: float | None = None
+
+    @property
+    def dynamo(self) -> bool:
+        """Whether `torch.export` captures the model; False: the legacy exporter traces it."""
+        return bool(self.options.get("dynamo", _export_default("dynamo", default=True)))
+
+    @property
+    def inputs(self) -> tuple[Inputs, ...]:
+        """The given inputs, then the check inputs."""
+        return ((self.args, self.kwargs), *self.check_inputs)
+
+    def label(self, index: int) -> str:
+        """What the inputs at this position are, in plain words; empty for the given ones."""
+        return self.labels[index - 1] if index else ""
+
+    def with_check(self, inputs: Inputs, label: str) -> Case:
+        """The case with one more set of inputs to agree on."""
+        return replace(
+            self, check_inputs=(*self.check_inputs, inputs), labels=(*self.labels, label)
+        )
+
+    @property
+    def asks_dynamic(self) -> bool:
+        """Whether any dimension was asked to be dynamic."""
+        return bool(self.options.get("dynamic_shapes") or self.options.get("dynamic_axes"))
+
+    def minimal(self) -> Case:
+        """The same export with nothing asked of its borders and versions."""
+        return replace(
+            self,
+            options={
+                name: value for name, value in self.options.items() if name not in _REQUEST_OPTIONS
+            },
+        )
+
+    def submodule_options(self) -> dict[str, Any]:
+        """The options that hold for a submodule too."""
+        return {
+            name: value for name, value in self.options.items() if name not in _WHOLE_MODEL_OPTIONS
+        }
+
+
+def make_case(  # noqa: PLR0913 - what `diagnose` takes
+    model: Any,
+    args: Any = (),
+    kwargs: Mapping[str, Any] | None = None,
+    *,
+    f: Any = None,
+    check_inputs: Iterable[Any] = (),
+    atol: float | None = None,
+    rtol: float | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> Case:
+    """Check what the user handed over and normalise it as `torch.onnx.export` does.
+
+    Raises:
+        CaseError: no module, arguments that do not fit its `forward`, or an option that
+            `torch.onnx.export` does not have.
+    """
+    if not isinstance(model, nn.Module):
+        raise CaseError(f"the model must be a torch.nn.Module, not {_kind(model)}")
+    inputs = _normalise(args, kwargs)
+    _require_fit(model, inputs)
+    chosen = dict(options or {})
+    _require_known(chosen)
+    further = tuple(_as_inputs(item) for item in check_inputs)
+    for item in further:
+        _require_fit(model, item)
+    labels = tuple(f"check input {number}" for number in range(1, len(further) + 1))
+    return Case(
+        model,
+        *inputs,
+        options=chosen,
+        f=f,
+        check_inputs=further,
+        labels=labels,
+        atol=atol,
+        rtol=rtol,
+    )
+
+
+def _normalise(args: Any, kwargs: Mapping[str, Any] | None) -> Inputs:
+    """A bare tensor is one argument; a dict at the end of `args` holds keyword arguments."""
+    if isinstance(args, list):
+        args = tuple(args)
+    elif not isinstance(args, tuple):
+        args = (args,)
+    if not kwargs and args and isinstance(args[-1], dict):
+        return args[:-1], dict(args[-1])
+    return args, dict(kwargs or {})
+
+
+def _as_inputs(item: Any) -> Inputs:
+    """One check input: `(args, kwargs)`, or only the arguments."""
+    if (
+        isinstance(item, tuple)
+        and len(item) == 2
+        and isinstance(item[0], tuple | list)
+        and isinstance(item[1], dict)
+    ):
+        return tuple(item[0]), dict(item[1])
+    return _normalise(item, None)
+
+
+def _require_fit(model: nn.Module, inputs: Inputs) -> None:
+    signature = forward_signature(model)
+    if signature is None:
+        return
+    args, kwargs = inputs
+    try:
+        signature.bind(*args, **kwargs)
+    except TypeError as error:
+        raise CaseError(
+            f"the arguments do not fit {type(model).__name__}.forward{signature}: {error}"
+        ) from None
+
+
+def _require_known(options: Mapping[str, Any]) -> None:
+    known = [
+        name
+        for name in inspect.signature(torch.onnx.export).parameters
+        if name not in ("model", "args", "f", "kwargs")
+    ]
+    for name in options:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+            raise CaseError(
+                f"torch.onnx.export has no option {name!r}"
+                + (f"; did you mean {close[0]!r}?" if close else "")
+            )
+
+
+def forward_signature(module: nn.Module) -> inspect.Signature | None:
+    """The signature of `module.forward`, or None where Python cannot tell."""
+    try:
+        return inspect.signature(module.forward)
+    except (TypeError, ValueError):
+        return None
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, type):
+        return f"the class {value.__name__}; make an instance of it first"
+    return f"a {type(value).__name__}"
+
+
+def _export_default(name: str, *, default: Any) -> Any:
+    """What `torch.onnx.export` takes when the option is not given: it differs between torch versions."""
+    found = inspect.signature(torch.onnx.export).parameters.get(name)
+    return default if found is None else found.default

@@ -1,0 +1,233 @@
+"""Run `torch.onnx.export` and watch it: how far it came, what it captured, which module ran, which dimension became fixed.
+
+The user's own call is made; nothing of the exporter is rebuilt here. Its stages are told apart by
+the public functions that it passes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import sys
+import types
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from onnx_debug.compat import torch_internals
+from onnx_debug.data.outcome import Clue, ClueKind, Stage
+from onnx_debug.eager.recorder import Recorder
+from onnx_debug.explain.locate import Locator, from_frames
+
+_LOGGERS = ("torch", "onnxscript", "onnx_ir")
+
+
+@dataclass
+class Export:
+    """What was seen of one export.
+
+    Attributes:
+        reached: the stage that was running last.
+        program: the result; None when it failed, and for the legacy exporter.
+        captured, decomposed: the exported programs before and after decomposition, as far as it
+            came.
+        entered: whether the model's forward ever began.
+        fixed: where a symbolic size of an input became a number.
+        warned: the warnings that were shown.
+        log: what was printed and logged.
+    """
+
+    reached: Stage = Stage.OPTIONS
+    program: Any = None
+    captured: Any = None
+    decomposed: Any = None
+    error: BaseException | None = None
+    entered: bool = False
+    fixed: list[Clue] = field(default_factory=list)
+    warned: list[warnings.WarningMessage] = field(default_factory=list)
+    log: str = ""
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call of `torch.onnx.export`."""
+
+    model: nn.Module
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    options: dict[str, Any]
+    path: Path
+
+
+def export(
+    call: Call,
+    *,
+    recorder: Recorder,
+    locator: Locator,
+    dynamo: bool,
+    started: Callable[[], None],
+    stage: Callable[[Stage], None],
+) -> Export:
+    """Make the call and return what was seen.
+
+    Args:
+        recorder: sees every module call of a non-strict capture or a trace.
+        started: called each time the exporter begins to run the model.
+        stage: told each stage as it begins.
+    """
+    seen = Export()
+
+    def reach(now: Stage) -> None:
+        seen.reached = now
+        stage(now)
+
+    output = io.StringIO()
+    with contextlib.ExitStack() as watching:
+        watching.enter_context(_logged(output))
+        seen.warned = watching.enter_context(warnings.catch_warnings(record=True))
+        warnings.simplefilter("always")
+        watching.enter_context(torch_internals.reuse_operator_registry())
+        watching.enter_context(
+            torch_internals.watch_fixed_symbols(
+                lambda symbol, size: seen.fixed.extend(_fixed(symbol, size, locator))
+            )
+        )
+        watching.enter_context(
+            _watched_exporter(seen, recorder, reach, started)
+            if dynamo
+            else _watched_trace(recorder, reach, started)
+        )
+        reach(Stage.OPTIONS if dynamo else Stage.CAPTURE)
+        # A dict at the end of `args` would be taken for keyword arguments.
+        args = (
+            (*call.args, {})
+            if call.args and isinstance(call.args[-1], dict) and not call.kwargs
+            else call.args
+        )
+        try:
+            # The log of the dynamo exporter is worth reading; the legacy one would write Python's
+            # stack into every node of the file.
+            seen.program = torch.onnx.export(
+                call.model,
+                args,
+                str(call.path),
+                kwargs=call.kwargs or None,
+                **{"verbose": dynamo, **call.options},
+            )
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever the exporter raises is the answer
+            seen.error = error
+    seen.entered = bool(recorder.first.calls)
+    seen.log = output.getvalue() + "".join(
+        f"{found.category.__name__}: {found.message}\n" for found in seen.warned
+    )
+    return seen
+
+
+@contextlib.contextmanager
+def _watched_exporter(
+    seen: Export, recorder: Recorder, reach: Callable[[Stage], None], started: Callable[[], None]
+) -> Iterator[None]:
+    """Notice when the exporter enters and leaves `torch.export.export` and `run_decompositions`."""
+    capture, decompose = torch.export.export, torch.export.ExportedProgram.run_decompositions
+
+    def watched_capture(*args: Any, **kwargs: Any) -> Any:
+        reach(Stage.CAPTURE)
+        started()
+        # Dynamo would trace the recorder itself, so a strict capture runs unseen.
+        seeing = (
+            contextlib.nullcontext()
+            if kwargs.get("strict")
+            else torch_internals.intercept_module_calls(recorder.wrap)
+        )
+        with seeing:
+            seen.captured = capture(*args, **kwargs)
+        reach(Stage.TRANSLATE)
+        return seen.captured
+
+    def watched_decompose(self: Any, *args: Any, **kwargs: Any) -> Any:
+        seen.decomposed = decompose(self, *args, **kwargs)
+        return seen.decomposed
+
+    torch.export.export = watched_capture
+    torch.export.ExportedProgram.run_decompositions = watched_decompose  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        torch.export.export = capture
+        torch.export.ExportedProgram.run_decompositions = decompose  # type: ignore[method-assign]
+
+
+@contextlib.contextmanager
+def _watched_trace(
+    recorder: Recorder, reach: Callable[[Stage], None], started: Callable[[], None]
+) -> Iterator[None]:
+    """Notice when the legacy exporter has run the model for the last time: what comes after is translation."""
+
+    def wrap(original: torch_internals.ModuleCall) -> torch_internals.ModuleCall:
+        recording = recorder.wrap(original)
+
+        def call_module(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
+            outermost = not recorder.stack
+            if outermost:
+                reach(Stage.CAPTURE)
+                started()
+            output = recording(module, *args, **kwargs)
+            if outermost:
+                reach(Stage.TRANSLATE)
+            return output
+
+        return call_module
+
+    with torch_internals.intercept_module_calls(wrap):
+        yield
+
+
+@contextlib.contextmanager
+def _logged(output: io.StringIO) -> Iterator[None]:
+    """Keep what the exporter prints and logs, and let nothing of it out."""
+    handler = logging.StreamHandler(output)
+    handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+    roots = [logging.getLogger(name) for name in _LOGGERS]
+    # torch gives some of its inner loggers handlers of their own.
+    inner = [
+        logger
+        for name, logger in logging.root.manager.loggerDict.items()
+        if name.startswith(_LOGGERS) and isinstance(logger, logging.Logger)
+    ]
+    before = [
+        (logger, logger.propagate, list(logger.handlers))
+        for logger in {*roots, *inner}
+        if logger.handlers or logger in roots
+    ]
+    for logger, _, _ in before:
+        logger.propagate = False
+        logger.handlers = [handler]
+    try:
+        with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
+            yield
+    finally:
+        for logger, propagate, handlers in before:
+            logger.propagate, logger.handlers = propagate, handlers
+
+
+def _fixed(symbol: str, size: int, locator: Locator) -> list[Clue]:
+    """The module and line that are running right now, deepest first."""
+    frames = []
+    frame: types.FrameType | None = sys._getframe(2)
+    while frame is not None:
+        frames.append((frame, frame.f_lineno))
+        frame = frame.f_back
+    clue = from_frames(list(reversed(frames)), locator)
+    if clue is None:
+        return []
+    return [
+        replace(
+            clue, kind=ClueKind.SPECIALIZATION, reason=f"fixes a dynamic size ({symbol}) to {size}"
+        )
+    ]

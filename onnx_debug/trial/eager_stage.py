@@ -1,0 +1,72 @@
+"""The first stage of an export: running the model in eager, with everything that passes between its modules recorded."""
+
+from __future__ import annotations
+
+import traceback
+from dataclasses import dataclass
+
+import torch
+
+from onnx_debug.data.call_tree import EagerReport
+from onnx_debug.data.outcome import Failure, Mode, Outcome, Stage, signature
+from onnx_debug.data.progress import Progress
+from onnx_debug.eager.random_state import other_random_numbers
+from onnx_debug.eager.recorder import CloneOnce, ModuleNames, Recorder, Recording, recorded
+from onnx_debug.explain import locate
+from onnx_debug.request.case import Case
+
+
+@dataclass
+class EagerRun:
+    """One run of the model, with everything its modules received and returned."""
+
+    recording: Recording
+    outcome: Outcome
+    names: ModuleNames
+
+    def report(self) -> EagerReport:
+        """The run without its values."""
+        tree = self.recording.tree(self.names)
+        return EagerReport(self.outcome, tuple(tree.modules.values()), tree.calls)
+
+
+def run_eager(case: Case, index: int, progress: Progress, *, seed: int | None = None) -> EagerRun:
+    """Run the model once on the inputs `case.inputs[index]` and keep what passes between its modules.
+
+    Args:
+        seed: seed for torch's random numbers; None leaves them as the user had them.
+    """
+    names = ModuleNames(case.model)
+    recorder = Recorder(names, CloneOnce(), progress.modules)
+    if seed is not None:
+        torch.manual_seed(seed)
+    args, kwargs = case.inputs[index]
+    progress.stage(Stage.EAGER)
+    failure = None
+    try:
+        # A Python or NumPy number that the exporter bakes in must not be the one that eager happens
+        # to draw.
+        with other_random_numbers(1 if seed is None else seed + 1), recorded(recorder):
+            case.model(*args, **kwargs)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever the user's model raises is the answer
+        failure = _eager_failure(error, names)
+    return EagerRun(
+        recorder.recording, Outcome(failure, passed=() if failure else (Stage.EAGER,)), names
+    )
+
+
+def _eager_failure(error: BaseException, names: ModuleNames) -> Failure:
+    innermost = locate.exception_chain(error)[0]
+    kind = type(innermost).__name__
+    found = tuple(locate.from_exception(error, locate.Locator(names)))
+    details = "".join(traceback.format_exception(error))
+    return Failure(
+        Stage.EAGER,
+        Mode.ERROR,
+        signature(Stage.EAGER, Mode.ERROR, kind),
+        kind,
+        str(innermost),
+        None,
+        found,
+        details,
+    )

@@ -1,0 +1,232 @@
+"""Load, run and compare what a trial exported."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Sequence
+from dataclasses import replace
+
+import onnx
+import torch
+
+from onnx_debug.data.outcome import (
+    Asked,
+    Clue,
+    ClueKind,
+    Comparison,
+    Failure,
+    Mode,
+    NodeError,
+    Outcome,
+    Stage,
+    Trial,
+    signature,
+    stages_before,
+)
+from onnx_debug.explain import drift, locate
+from onnx_debug.explain.node_by_node import compare_values
+from onnx_debug.onnx_file import compare, runtime
+from onnx_debug.trial import capture
+from onnx_debug.trial.prepare import Bench, Target, UnresolvedError
+from onnx_debug.trial.requested import compare_request
+
+
+class Check:
+    """Load, run and compare one exported file."""
+
+    def __init__(
+        self, bench: Bench, target: Target, seen: capture.Export, hints: tuple[Clue, ...]
+    ) -> None:
+        self._bench, self._target, self._seen, self._hints = bench, target, seen, hints
+        self._rows: list[Comparison] = []
+        self._node_errors: tuple[NodeError, ...] = ()
+        self._note = ""
+
+    def outcome(self, trial: Trial) -> Outcome:
+        """Go through the stages until one fails."""
+        try:
+            failure = self._load() or self._compare_all(trial)
+        except runtime.NestedPlaceholderError:
+            failure = (
+                None  # what can be exported was exported; running it would need the replaced module
+            )
+        stages = stages_before(failure.stage) if failure else tuple(Stage)
+        return Outcome(
+            failure,
+            hints=self._hints,
+            passed=stages,
+            onnx_path=str(self._target.path),
+            comparisons=tuple(self._rows),
+            asked=self._asked(trial),
+            node_errors=self._node_errors,
+            log=self._seen.log,
+            note=self._note,
+        )
+
+    def _load(self) -> Failure | None:
+        self._bench.progress.stage(Stage.LOAD)
+        self._runnable = runtime.make_runnable(self._target.path)
+        try:
+            self._session = runtime.open_session(self._runnable.path)
+        except Exception as error:  # noqa: BLE001 - ONNX Runtime's exception types have no common base
+            return self._runtime_failure(Stage.LOAD, error)
+        return None
+
+    def _compare_all(self, trial: Trial) -> Failure | None:
+        for index in sorted(self._target.expected):
+            expected = self._target.expected[index]
+            if (
+                expected is None and not trial.stubs
+            ):  # with placeholders in it the module has no answer of its own
+                expected = self._eager_answer()
+            if expected is None:
+                continue
+            failure = self._compare(trial, index, expected)
+            if failure is not None:
+                return failure
+        return None
+
+    def _eager_answer(self) -> list[torch.Tensor] | None:
+        """Eager's answer to inputs that only the capture saw; None when eager rejects them."""
+        try:
+            return [leaf.detach() for leaf in self._target.module(*self._target.args)]
+        except Exception:  # noqa: BLE001 - then there is nothing to compare with
+            return None
+
+    def _compare(
+        self, trial: Trial, index: int, expected: Sequence[torch.Tensor]
+    ) -> Failure | None:
+        self._bench.progress.stage(Stage.RUN)
+        try:
+            feeds = runtime.feeds_for(
+                self._runnable,
+                self._target.feeds[index],
+                self._target.options.get("input_names") or (),
+            )
+        except ValueError as error:
+            self._note = f"The values were not compared: {error}."
+            return None
+        feeds |= self._recorded_outputs(trial, index)
+        try:
+            got = runtime.run_session(self._session, self._runnable.outputs, feeds)
+        except Exception as error:  # noqa: BLE001 - ONNX Runtime's exception types have no common base
+            return self._runtime_failure(Stage.RUN, error, index)
+        self._bench.progress.stage(Stage.COMPARE)
+        case = self._bench.case
+        wanted = runtime.flat_tensors(expected)
+        rows = [
+            replace(row, input_index=index, inputs=case.label(index))
+            for row in compare.compare_outputs(
+                self._runnable.outputs, wanted, got, atol=case.atol, rtol=case.rtol
+            )
+        ]
+        self._rows += rows
+        bad = [row for row in rows if row.problem]
+        return self._difference(bad, index) if bad else None
+
+    def _recorded_outputs(self, trial: Trial, index: int) -> dict[str, torch.Tensor]:
+        recording = self._bench.recordings.get(index)
+        feeds = {}
+        for hole in self._runnable.holes:
+            calls = (
+                recording.inside(hole.module, trial.module, trial.call)
+                if recording is not None
+                else []
+            )
+            call = next((found for found in calls if found.index == hole.call), None)
+            if call is None or call.output is None:
+                raise UnresolvedError(f"{hole.module} was not called with these inputs")
+            feeds[hole.name] = runtime.flat_tensors(call.output.tensors())[hole.output]
+        return feeds
+
+    def _difference(self, bad: list[Comparison], index: int) -> Failure:
+        first = bad[0]
+        where = f"output {first.output}" + (f" with {first.inputs}" if first.inputs else "")
+        found = (*self._frozen(index), *self._origins(index, bad))
+        key = signature(Stage.COMPARE, Mode.ERROR)
+        return Failure(Stage.COMPARE, Mode.ERROR, key, "", f"{where}: {first.problem}", clues=found)
+
+    def _origins(self, index: int, bad: list[Comparison]) -> tuple[Clue, ...]:
+        """Where the numbers begin to be wrong: every value of the graph against that of ONNX Runtime, in one session."""
+        program = getattr(self._seen.program, "exported_program", None)
+        if program is None or self._runnable.holes:
+            return ()
+        case = self._bench.case
+        feeds, locator = self._target.feeds[index], self._target.locator
+        try:
+            found = compare_values(
+                program, self._target.path, feeds, locator, tolerances=(case.atol, case.rtol)
+            )
+        except Exception:  # noqa: BLE001 - ONNX Runtime may refuse so many outputs; without origins the modules are compared
+            return ()
+        self._node_errors = tuple(row for row in found.rows if row.problem or row.own_problem)
+        expected = self._target.expected[index]
+        captured = [leaf for leaf in found.outputs if isinstance(leaf, torch.Tensor)]
+        if (
+            not found.origins
+            and not found.random
+            and expected is not None
+            and self._agree(captured, expected)
+        ):
+            return drift.seen_in_nodes(bad, self._node_errors)
+        return tuple(found.origins)
+
+    def _agree(self, captured: Sequence[torch.Tensor], expected: Sequence[torch.Tensor]) -> bool:
+        """Whether what was captured computes what eager does; else the capture is at fault, and no operator of the graph."""
+        case, names = self._bench.case, self._runnable.outputs
+        one, other = runtime.flat_tensors(captured), runtime.flat_tensors(expected)
+        return not any(
+            row.problem
+            for row in compare.compare_outputs(names, other, one, atol=case.atol, rtol=case.rtol)
+        )
+
+    def _asked(self, trial: Trial) -> tuple[Asked, ...]:
+        """What was asked of the whole model's file, and what it has."""
+        if trial.module or trial.stubs or trial.minimal_options:
+            return ()
+        model = onnx.load(self._target.path, load_external_data=False)
+        return tuple(compare_request(self._bench.case, model, self._target.feeds[0], self._hints))
+
+    def _runtime_failure(self, stage: Stage, error: Exception, index: int = 0) -> Failure:
+        kind = type(error).__name__
+        named = self._named_nodes(stage, str(error))
+        names = {clue.fqn for clue in named}
+        frozen = (
+            sorted(self._frozen(index), key=lambda clue: clue.fqn not in names)
+            if stage is Stage.RUN
+            else []
+        )
+        found = frozen + named
+        op = next((clue.op for clue in found if clue.op), None)
+        message = f"with {self._bench.case.label(index)}: {error}" if index else str(error)
+        details = "".join(traceback.format_exception(error))
+        return Failure(
+            stage,
+            Mode.ERROR,
+            signature(stage, Mode.ERROR, kind),
+            kind,
+            message,
+            op,
+            tuple(found),
+            details,
+        )
+
+    def _frozen(self, index: int) -> list[Clue]:
+        """What the export fixed that may differ from input to input; the inputs of the export itself fit what a tracer froze."""
+        kinds = (
+            (ClueKind.SPECIALIZATION, ClueKind.TRACER_WARNING)
+            if index
+            else (ClueKind.SPECIALIZATION,)
+        )
+        return [clue for clue in self._hints if clue.kind in kinds]
+
+    def _named_nodes(self, stage: Stage, message: str) -> list[Clue]:
+        """Modules of the nodes that ONNX Runtime refuses, or names: its exceptions carry text only."""
+        model = onnx.load(self._target.path, load_external_data=False)
+        refused = runtime.refused_nodes(model) if stage is Stage.LOAD else []
+        named = [
+            node
+            for node in model.graph.node
+            if node.name and (f"'{node.name}'" in message or f"({node.name})" in message)
+        ]
+        return locate.from_onnx_nodes(refused or named, self._target.locator)

@@ -1,0 +1,175 @@
+"""One trial: export a module with its recorded inputs and some descendants replaced, load it, run it, compare it.
+
+It changes the model it is given (placeholders), so it runs in a process of its own or between a
+snapshot and its restoration.
+"""
+
+from __future__ import annotations
+
+import time
+import traceback
+from dataclasses import dataclass, field, replace
+
+import torch
+
+from onnx_debug.compat import torch_internals
+from onnx_debug.data.outcome import (
+    Clue,
+    Failure,
+    Mode,
+    Outcome,
+    Stage,
+    Trial,
+    signature,
+    stages_before,
+)
+from onnx_debug.eager.packing import PackingError, unpack
+from onnx_debug.eager.recorder import Recorder, Recording, describe_leaf
+from onnx_debug.explain import locate
+from onnx_debug.trial import capture, partial_graph
+from onnx_debug.trial.load_run_compare import Check
+from onnx_debug.trial.placeholders import Stub, StubError
+from onnx_debug.trial.prepare import (
+    Bench,
+    Target,
+    UnresolvedError,
+    install_stubs,
+    part_target,
+    whole_target,
+)
+
+
+@dataclass
+class Answer:
+    """A trial's outcome, and what its capture saw of the model's calls."""
+
+    outcome: Outcome
+    traced: Recording = field(default_factory=Recording)
+
+
+def run_trial(bench: Bench, trial: Trial) -> Answer:
+    """Ask one question.
+
+    Args:
+        bench: its recordings must hold the module, the stubs, and the whole model.
+        trial: the question.
+    """
+    start = time.perf_counter()
+    try:
+        target = whole_target(bench, trial) if not trial.module else part_target(bench, trial)
+        stubs = install_stubs(bench, trial)
+        answer = _export_and_run(bench, trial, target, stubs)
+    except (UnresolvedError, StubError, PackingError) as error:
+        answer = Answer(Outcome(unresolved=str(error)))
+    except Exception as error:  # noqa: BLE001 - our own mistake must not pass for a failure of the user's model
+        answer = Answer(
+            Outcome(
+                unresolved=f"onnx_debug could not run this trial: {type(error).__name__}: {error}",
+                log=traceback.format_exc(),
+            )
+        )
+    return replace(answer, outcome=replace(answer.outcome, seconds=time.perf_counter() - start))
+
+
+def _export_and_run(bench: Bench, trial: Trial, target: Target, stubs: list[Stub]) -> Answer:
+    recorder = Recorder(
+        bench.names,
+        describe_leaf if bench.case.dynamo else lambda leaf: leaf,
+        bench.progress.modules,
+    )
+
+    def started() -> None:
+        recorder.restart()
+        for stub in stubs:
+            stub.restart()
+
+    seen = capture.export(
+        capture.Call(target.module, target.args, target.kwargs, target.options, target.path),
+        recorder=recorder,
+        locator=target.locator,
+        dynamo=bench.case.dynamo,
+        started=started,
+        stage=bench.progress.stage,
+    )
+    hints = tuple(_hints(bench, seen, target))
+    traced = recorder.first if bench.case.dynamo and not trial.module else Recording()
+    if seen.error is not None:
+        failure = _export_failure(seen, target, _returned(bench, trial))
+        passed = stages_before(failure.stage)
+        drawn = (
+            partial_graph.save(
+                seen.error, target.module, target.locator, bench.directory / "captured.onnx"
+            )
+            if not trial.stubs
+            else None
+        )
+        return Answer(
+            Outcome(failure, hints=hints, passed=passed, captured_path=drawn, log=seen.log), traced
+        )
+    ran = Check(bench, target, seen, hints)
+    return Answer(ran.outcome(trial), traced)
+
+
+def _hints(bench: Bench, seen: capture.Export, target: Target) -> list[Clue]:
+    """Clues that do not come from the failure itself."""
+    found = (
+        list(seen.fixed) if bench.case.asks_dynamic else []
+    )  # dynamo has symbols of its own inside a torch.cond
+    if seen.error is not None and seen.decomposed is not None and seen.reached is Stage.TRANSLATE:
+        options = target.options
+        known = torch_internals.registered_targets(
+            options.get("opset_version"), options.get("custom_translation_table")
+        )
+        if known is not None:
+            found += locate.untranslatable(seen.decomposed, known, target.locator)
+    if seen.error is None and seen.captured is not None:
+        found += locate.drawing_random_numbers(seen.captured, target.locator)
+    if not bench.case.dynamo:
+        found += locate.from_tracer_warnings(seen.warned, target.locator)
+    return found
+
+
+def _returned(bench: Bench, trial: Trial) -> Clue | None:
+    """A clue to what the whole model returns."""
+    calls = bench.recordings[0].of("") if not trial.module and 0 in bench.recordings else []
+    if not calls or calls[0].output is None:
+        return None
+    return locate.unknown_output(
+        bench.case.model, unpack(calls[0].output.template, calls[0].output.leaves)
+    )
+
+
+def _export_failure(seen: capture.Export, target: Target, returned: Clue | None) -> Failure:
+    error = seen.error
+    assert error is not None
+    innermost = locate.exception_chain(error)[0]
+    for link in locate.exception_chain(error):
+        if isinstance(link, PackingError):
+            raise UnresolvedError(
+                f"the output of {target.locator.root or 'the model'} cannot be taken apart: {link}"
+            )
+    stage = seen.reached
+    if (
+        stage is Stage.TRANSLATE
+        and seen.decomposed is not None
+        and not isinstance(error, torch.onnx.OnnxExporterError)
+    ):
+        stage = Stage.OPTIMIZE
+    found = locate.from_exception(error, target.locator)
+    if stage is Stage.CAPTURE and not seen.entered and not found:
+        stage = Stage.OPTIONS
+    if stage is Stage.CAPTURE and not found:
+        found = list(seen.fixed) or ([returned] if returned is not None else [])
+    kind = type(innermost).__name__
+    op = next((clue.op for clue in found if clue.op), None)
+    details = "".join(traceback.format_exception(error))
+    return Failure(
+        stage,
+        Mode.ERROR,
+        signature(stage, Mode.ERROR, kind, op),
+        kind,
+        str(innermost),
+        op,
+        tuple(found),
+        details,
+    )

@@ -1,1 +1,0 @@
-"""What is shown in a notebook: the panel and the graph inside it."""
