@@ -16,9 +16,10 @@ import pytest
 
 from onnx_debug.data.diagnosis import Diagnosis, ModuleInfo
 from onnx_debug.data.outcome import Comparison, NodeError, Source, Stage
-from onnx_debug.frontends.panel.panel import SCRIPTS, panel
+from onnx_debug.frontends.panel.panel import panel
 from onnx_debug.render import html
 from onnx_debug.render.page import assets
+from onnx_debug.render.page.assets import SCRIPTS
 from onnx_debug.render.page.static_page import page
 from tests import samples
 from tests.ui.fake_session import FakeSession, culprit, graph
