@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from onnx_debug.data.diagnosis import ProofKind
-from onnx_debug.data.outcome import Trial
+from onnx_debug.data.outcome import Trial, TrialKind
 from tests.simulation import Planted, depth_first, solve, trees
 
 PARENTS = trees().map(depth_first)
@@ -56,7 +56,7 @@ def test_a_fault_in_the_own_code_of_the_root_blames_the_root(parents, clues):
 def test_a_model_without_faults_costs_one_export(parents):
     planted = Planted(parents)
     assert solve(planted).findings.names == frozenset()
-    assert planted.asked == [Trial(""), Trial("", beyond=True)]
+    assert planted.asked == [Trial(""), Trial("", kind=TrialKind.FURTHER_INPUTS)]
 
 
 @given(faulty_modules(clues=False))

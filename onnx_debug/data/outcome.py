@@ -102,6 +102,15 @@ class Failure:
     details: str = ""
 
 
+class TrialKind(StrEnum):
+    """How the question of a trial is put."""
+
+    EXPORT = "export"  # as the user asks; a submodule gets its inputs as the whole model's capture saw them
+    EAGER_INPUTS = "eager inputs"  # a submodule gets its inputs as eager recorded them
+    FURTHER_INPUTS = "further inputs"  # the file that was exported, on other values and sizes, and what was asked for
+    NEUTRAL = "neutral"  # with default options and neutral ambient state: no autocast, no default dtype, no inference mode
+
+
 @dataclass(frozen=True)
 class Trial:
     """One question: export `module`, with its recorded inputs, with the modules in `stubs` replaced by placeholders.
@@ -110,20 +119,13 @@ class Trial:
         module: FQN of the module to export; "" is the whole model.
         stubs: FQNs (canonical names) of descendants to replace.
         call: which recorded call of `module` gives the inputs.
-        minimal_options: drop input and output names, dynamic shapes and axes, the opset and the
-            translation table.
-        eager_inputs: use the inputs as recorded in eager; else they are shaped as the whole model's
-            capture saw them.
-        beyond: the whole model passes on the inputs that were given: go on to other values and
-            sizes, and to what was asked for.
+        kind: how it is put. `NEUTRAL` and `FURTHER_INPUTS` are asked of the whole model only.
     """
 
     module: str
     stubs: frozenset[str] = frozenset()
     call: int = 0
-    minimal_options: bool = False
-    eager_inputs: bool = False
-    beyond: bool = False
+    kind: TrialKind = TrialKind.EXPORT
 
 
 @dataclass(frozen=True)

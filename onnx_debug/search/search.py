@@ -15,7 +15,7 @@ from dataclasses import replace
 
 from onnx_debug.data.call_tree import Tree
 from onnx_debug.data.diagnosis import Proof, ProofKind
-from onnx_debug.data.outcome import Clue, ClueKind, Failure, Outcome, Stage, Trial
+from onnx_debug.data.outcome import Clue, ClueKind, Failure, Outcome, Stage, Trial, TrialKind
 from onnx_debug.search.ddmin import smallest_failing
 from onnx_debug.search.findings import Finding, Findings, Question, alike
 
@@ -48,7 +48,9 @@ class Search:
         whole = yield from self._ask(Trial(""), "export the whole model")
         if whole.ok:
             why = "it passes on the given inputs: try other values and sizes, and look at what was asked for"
-            whole = self._answers[Trial("")] = yield from self._ask(Trial("", beyond=True), why)
+            whole = self._answers[Trial("")] = yield from self._ask(
+                Trial("", kind=TrialKind.FURTHER_INPUTS), why
+            )
         self.findings.whole = whole
         if (
             whole.failure is None
@@ -206,9 +208,9 @@ class Search:
         if failure.stage is not Stage.OPTIONS:
             return False
         if (
-            Trial("", beyond=True) not in self._answers
+            Trial("", kind=TrialKind.FURTHER_INPUTS) not in self._answers
         ):  # else the file exists, and lacks what was asked for
-            outcome = yield from self._ask(Trial("", minimal_options=True), _DEFAULT_OPTIONS)
+            outcome = yield from self._ask(Trial("", kind=TrialKind.NEUTRAL), _DEFAULT_OPTIONS)
             if alike(outcome.failure, failure):
                 return False
         self.findings.request_at_fault = True
@@ -218,7 +220,7 @@ class Search:
         """Does the model fail so when nothing is asked of its borders and versions?"""
         if any(clue.kind is ClueKind.SPECIALIZATION for clue in failure.clues):
             return False  # a conflict about a dynamic size also goes away, but a module fixes that size
-        outcome = yield from self._ask(Trial("", minimal_options=True), _DEFAULT_OPTIONS)
+        outcome = yield from self._ask(Trial("", kind=TrialKind.NEUTRAL), _DEFAULT_OPTIONS)
         if not outcome.ok and (
             self.findings.culprits or not _goes_further(outcome.failure, failure)
         ):
@@ -278,7 +280,7 @@ class Search:
             if alike(outcome.failure, failure):
                 return call, outcome
         outcome = yield from self._ask(
-            replace(self._alone(fqn), eager_inputs=True),
+            replace(self._alone(fqn), kind=TrialKind.EAGER_INPUTS),
             f"does {fqn} fail alone with its inputs as recorded in eager?",
         )
         return 0, outcome if alike(outcome.failure, failure) else None

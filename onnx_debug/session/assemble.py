@@ -9,7 +9,7 @@ from typing import Any
 
 from onnx_debug.data.call_tree import EagerReport, Tree
 from onnx_debug.data.diagnosis import Answer, Culprit, ModuleCall, Proof, ProofKind, Step
-from onnx_debug.data.outcome import Failure, Outcome, Stage, Trial
+from onnx_debug.data.outcome import Failure, Outcome, Stage, Trial, TrialKind
 from onnx_debug.explain import syntax
 from onnx_debug.search.findings import Finding, Question
 
@@ -122,7 +122,7 @@ def step_of(question: Question, outcome: Outcome) -> Step:
         failure.stage if failure is not None else None,
         failure.mode if failure is not None else None,
         outcome.unresolved or (failure.message.split("\n", 1)[0] if failure is not None else ""),
-        trial.beyond,
+        trial.kind is TrialKind.FURTHER_INPUTS,
     )
 
 

@@ -15,7 +15,7 @@ from onnx_debug.data.call_tree import EagerReport
 from onnx_debug.data.diagnosis import Culprit, Diagnosis, Fix, ModuleCall, Step
 from onnx_debug.data.errors import NoSpaceError, PausedError, SessionClosedError
 from onnx_debug.data.events import CulpritFound, Event, Started, TrialFinished, TrialStarted
-from onnx_debug.data.outcome import ClueKind, Mode, Outcome, Stage, Trial
+from onnx_debug.data.outcome import ClueKind, Mode, Outcome, Stage, Trial, TrialKind
 from onnx_debug.request.case import make_case
 from onnx_debug.runner.runner import open_lab
 from onnx_debug.runner.workdir import keep_while_used
@@ -275,7 +275,7 @@ class Session:
 
     def _explain_request(self, unmet: str) -> None:
         problems, call, outcome = self._lab.correct_options(self._timeout)
-        plain = self._outcomes.get(Trial("", minimal_options=True))
+        plain = self._outcomes.get(Trial("", kind=TrialKind.NEUTRAL))
         exports = "exports" if plain is not None and plain.ok else "gets further"
         self._request = (
             "; ".join(problems)
@@ -301,16 +301,16 @@ class Session:
         outcome = self._run(trial)
         if needs_number_clues(trial, outcome):
             outcome = with_number_clues(outcome, self._lab.explain_numbers(outcome, self._timeout))
-        self._outcomes[replace(trial, beyond=False)] = (
-            outcome  # what lies beyond is a part of the whole model's answer
-        )
+        if trial.kind is TrialKind.FURTHER_INPUTS:
+            trial = replace(trial, kind=TrialKind.EXPORT)  # a part of the whole model's answer
+        self._outcomes[trial] = outcome
         step = assemble.step_of(question, outcome)
         self._steps.append(step)
         self.on_event(TrialFinished(number, step))
         return step, outcome
 
     def _run(self, trial: Trial) -> Outcome:
-        if trial.beyond:
+        if trial.kind is TrialKind.FURTHER_INPUTS:
             return self._lab.look_beyond(self._outcomes[Trial("")], self._timeout)
         return self._lab.run(trial, self._limit(trial), require_dynamic=self._dynamic_conflict())
 

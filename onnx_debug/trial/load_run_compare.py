@@ -20,6 +20,7 @@ from onnx_debug.data.outcome import (
     Outcome,
     Stage,
     Trial,
+    TrialKind,
     signature,
     stages_before,
 )
@@ -182,7 +183,7 @@ class Check:
 
     def _asked(self, trial: Trial) -> tuple[Asked, ...]:
         """What was asked of the whole model's file, and what it has."""
-        if trial.module or trial.stubs or trial.minimal_options:
+        if trial.module or trial.stubs or trial.kind is TrialKind.NEUTRAL:
             return ()
         model = onnx.load(self._target.path, load_external_data=False)
         return tuple(compare_request(self._bench.case, model, self._target.feeds[0], self._hints))

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from onnx_debug.compat import torch_internals
-from onnx_debug.data.outcome import Trial
+from onnx_debug.data.outcome import Trial, TrialKind
 from onnx_debug.data.progress import Progress
 from onnx_debug.eager.packing import unpack
 from onnx_debug.eager.recorder import Call, ModuleNames, Recording
@@ -73,11 +73,12 @@ class Target:
 
 def whole_target(bench: Bench, trial: Trial) -> Target:
     """The whole model, called as the user calls it."""
-    case = bench.case.minimal() if trial.minimal_options else bench.case
+    neutral = trial.kind is TrialKind.NEUTRAL
+    case = bench.case.minimal() if neutral else bench.case
     options = (
-        case.options
-        if not (trial.stubs or trial.minimal_options)
-        else {k: v for k, v in case.options.items() if k not in _REPORTS}
+        {k: v for k, v in case.options.items() if k not in _REPORTS}
+        if trial.stubs or neutral
+        else case.options
     )
     if case.f is not None and not isinstance(case.f, str | os.PathLike):
         options = {**options, "external_data": False}  # a stream takes one file
@@ -92,7 +93,7 @@ def whole_target(bench: Bench, trial: Trial) -> Target:
                 for leaf in torch_internals.tree_leaves(_output(calls[0]))
                 if isinstance(leaf, torch.Tensor)
             ]
-    if trial.stubs and trial.minimal_options:
+    if trial.stubs and neutral:
         expected = {}
     return Target(
         case.model,
@@ -175,7 +176,7 @@ def _call(recording: Recording, trial: Trial) -> Call | None:
 
 
 def _traced(bench: Bench, trial: Trial) -> Call | None:
-    if trial.eager_inputs:
+    if trial.kind is TrialKind.EAGER_INPUTS:
         return None
     found = next(
         (call for call in bench.traced.get(trial.module, ()) if call.index == trial.call), None
