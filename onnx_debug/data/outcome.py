@@ -137,10 +137,16 @@ class Comparison:
         inputs: what these inputs are, in plain words; empty for the given ones.
         output: name of the ONNX output.
         problem: empty when the two agree; else what differs, in plain words.
-        max_abs_diff, max_rel_diff: over finite elements; NaN when the shapes differ.
+        max_abs_diff: over finite elements; NaN when the shapes differ.
+        max_rel_diff: the worst difference as a share of `size`; NaN when the shapes differ.
         mismatched, total: how many elements differ, and of how many.
         where: index of the first NaN or Inf that only one has, else of the largest difference;
             empty when the two agree.
+        allowed: the share of `size` by which the worst value may differ.
+        size: the magnitude that the worst difference is measured by; 0 when all are equal.
+        eager, onnx: the two values at the worst place; None when all are equal.
+        cosine, snr_db: cosine similarity and signal-to-noise ratio of models in low precision; None
+            elsewhere.
     """
 
     input_index: int
@@ -152,6 +158,12 @@ class Comparison:
     total: int = 0
     where: tuple[int, ...] = ()
     inputs: str = ""
+    allowed: float = 0.0
+    size: float = 0.0
+    eager: float | None = None
+    onnx: float | None = None
+    cosine: float | None = None
+    snr_db: float | None = None
 
 
 @dataclass(frozen=True)

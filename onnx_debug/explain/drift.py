@@ -51,7 +51,7 @@ def seen_in_eager(case: Case, index: int, outcome: Outcome) -> tuple[Clue, ...]:
         return ()
     one, other = (runtime.flat_tensors(answer) if answer is not None else [] for answer in answers)
     nudged = compare.compare_outputs(
-        [row.output for row in rows], one, other, atol=case.atol, rtol=case.rtol
+        [row.output for row in rows], one, other, compare.tolerance_of(case)
     )
     return (_IN_EAGER,) if by_rounding(rows, nudged) else ()
 

@@ -20,7 +20,7 @@ from torch.export.graph_signature import InputKind, OutputKind
 
 from onnx_debug.data.outcome import Clue, ClueKind, NodeError
 from onnx_debug.explain.locate import Locator, from_fx_node, operator_name
-from onnx_debug.onnx_file.compare import compare_outputs
+from onnx_debug.onnx_file.compare import Tolerance, compare_outputs
 from onnx_debug.onnx_file.intermediate import OnnxValues
 
 _MEMORY = 1 << 30
@@ -52,7 +52,7 @@ def compare_values(
     leaves: Sequence[Any],
     locator: Locator,
     *,
-    tolerances: tuple[float | None, float | None] = (None, None),
+    tolerance: Tolerance = Tolerance(),  # noqa: B008 - frozen
     memory: int = _MEMORY,
 ) -> ComparedValues:
     """Walk through the program beside the file.
@@ -62,7 +62,7 @@ def compare_values(
         path: the file that was made from it, without placeholders.
         leaves: what is passed to the model, flat, in the order of the program's inputs.
         locator: finds the modules.
-        tolerances: absolute and relative; None: by dtype.
+        tolerance: how far values may differ.
         memory: bytes of ONNX values to keep at once; a model with more takes several sessions.
 
     Raises:
@@ -70,7 +70,7 @@ def compare_values(
         Exception: ONNX Runtime's own, where it cannot load or run the file with all its values as
             outputs.
     """
-    walk = _Walk(program, OnnxValues(path, program.graph, leaves, memory), leaves, tolerances)
+    walk = _Walk(program, OnnxValues(path, program.graph, leaves, memory), leaves, tolerance)
     with torch.no_grad():
         for node in program.graph.nodes:
             walk.step(node)
@@ -101,11 +101,11 @@ class _Walk:
         program: Any,
         onnx: OnnxValues,
         leaves: Sequence[Any],
-        tolerances: tuple[float | None, float | None],
+        tolerance: Tolerance,
     ) -> None:
         self.onnx, self.found = onnx, ComparedValues()
         self.wrong: list[tuple[fx.Node, NodeError]] = []
-        self._module, self._tolerances = program.graph_module, tolerances
+        self._module, self._tolerance = program.graph_module, tolerance
         self._returned = program.graph_signature.output_specs
         self._given = iter(_placeholder_values(program, leaves))
         self._own: dict[fx.Node, Any] = {}
@@ -155,9 +155,8 @@ class _Walk:
     def _compare(
         self, node: fx.Node, own: torch.Tensor, fed: torch.Tensor, got: torch.Tensor
     ) -> None:
-        atol, rtol = self._tolerances
         so_far, here = (
-            compare_outputs([node.name], [_real(value)], [_real(got)], atol=atol, rtol=rtol)[0]
+            compare_outputs([node.name], [_real(value)], [_real(got)], self._tolerance)[0]
             for value in (own, fed)
         )
         row = NodeError(

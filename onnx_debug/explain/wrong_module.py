@@ -13,6 +13,7 @@ from onnx_debug.eager.calls import completion_order
 from onnx_debug.eager.recorder import Recording
 from onnx_debug.explain import locate
 from onnx_debug.onnx_file import runtime
+from onnx_debug.onnx_file.compare import Tolerance, agree, tolerance_of
 from onnx_debug.request.case import Case
 
 
@@ -76,24 +77,21 @@ def _computed(
     tensors: list[torch.Tensor], values: dict[int, list[torch.Tensor]], case: Case
 ) -> bool:
     """Whether each tensor is among the values, in any layout: the exporter may transpose, so sorted elements are compared."""
+    tolerance = tolerance_of(case)
     return all(
-        _among(_as_value(tensor), values.get(_as_value(tensor).numel(), []), case)
+        _among(_as_value(tensor), values.get(_as_value(tensor).numel(), []), tolerance)
         for tensor in tensors
     )
 
 
-def _among(tensor: torch.Tensor, candidates: list[torch.Tensor], case: Case) -> bool:
+def _among(tensor: torch.Tensor, candidates: list[torch.Tensor], tolerance: Tolerance) -> bool:
     if not tensor.numel():
         return True
-    wanted = tensor.reshape(-1).to(torch.float64)
-    atol = 1e-3 if case.atol is None else case.atol
-    rtol = 1e-3 if case.rtol is None else case.rtol
+    wanted = tensor.reshape(-1)
     ordered = wanted.sort().values
     for candidate in candidates:
-        flat = candidate.reshape(-1).to(torch.float64)
-        if torch.allclose(flat, wanted, rtol, atol, equal_nan=True) or torch.allclose(
-            flat.sort().values, ordered, rtol, atol, equal_nan=True
-        ):
+        flat = candidate.reshape(-1).to(wanted.dtype)
+        if agree(wanted, flat, tolerance) or agree(ordered, flat.sort().values, tolerance):
             return True
     return False
 

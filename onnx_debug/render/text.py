@@ -10,13 +10,13 @@ from onnx_debug.data.outcome import Source, Stage
 from onnx_debug.render.reasons import clue_of, first_line, shorten, why
 from onnx_debug.render.words import (
     CellName,
+    agreement,
     culprit_title,
     effort,
     guilty_lines,
     headline,
     module_name,
     next_step,
-    number,
     place,
     proven,
     seen,
@@ -75,8 +75,7 @@ def _message(d: Diagnosis, message: str) -> Iterator[str]:
 def _exported(d: Diagnosis) -> Iterator[str]:
     if d.comparisons:
         inputs = len({row.input_index for row in d.comparisons})
-        worst = max(row.max_abs_diff for row in d.comparisons)
-        yield f"  Compared with eager on {inputs} input set{'' if inputs == 1 else 's'}: max diff {number(worst)} ({effort(d)})."
+        yield f"  Compared with eager on {inputs} input set{'' if inputs == 1 else 's'}: {agreement(d.comparisons)} ({effort(d)})."
     yield from (
         f"  {row.subject} {row.asked}: {tried(row)}."
         for row in d.asked[:4]

@@ -389,7 +389,8 @@ def diagnose(  # noqa: PLR0913 - each is a keyword that users name
         kwargs: its keyword inputs.
         check_inputs: further inputs, each `(args, kwargs)` or only `args`, on which ONNX must agree
             with the eager module.
-        atol, rtol: tolerances of that comparison; None: by dtype (float32: 1e-3 both).
+        atol, rtol: a value may differ by `atol + rtol * |value|`; None: by a share of its output's
+            size, by dtype (float32: 1e-4).
         timeout: seconds for one trial.
         memory_limit: bytes that one trial, with all that it starts, may take beyond the model.
         isolate: run trials in processes of their own, where the system can.

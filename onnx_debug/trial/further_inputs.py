@@ -150,6 +150,7 @@ class _Look:
             stage,
             deadline,
         )
+        self._tolerance = compare.tolerance_of(case)
         self._accepted: set[str] = set()
         self._tried: list[SizeTried] = []
         self._rows: list[Comparison] = []
@@ -215,13 +216,8 @@ class _Look:
         return self._rows_of(wanted, got)
 
     def _rows_of(self, wanted: list[torch.Tensor], got: list[torch.Tensor]) -> list[Comparison]:
-        case = self._case
         return compare.compare_outputs(
-            self._runnable.outputs,
-            runtime.flat_tensors(wanted),
-            got,
-            atol=case.atol,
-            rtol=case.rtol,
+            self._runnable.outputs, runtime.flat_tensors(wanted), got, self._tolerance
         )
 
     def _is_unstable(

@@ -39,6 +39,7 @@ class Check:
         self, bench: Bench, target: Target, seen: capture.Export, hints: tuple[Clue, ...]
     ) -> None:
         self._bench, self._target, self._seen, self._hints = bench, target, seen, hints
+        self._tolerance = compare.tolerance_of(bench.case)
         self._rows: list[Comparison] = []
         self._node_errors: tuple[NodeError, ...] = ()
         self._note = ""
@@ -117,9 +118,7 @@ class Check:
         wanted = runtime.flat_tensors(expected)
         rows = [
             replace(row, input_index=index, inputs=case.label(index))
-            for row in compare.compare_outputs(
-                self._runnable.outputs, wanted, got, atol=case.atol, rtol=case.rtol
-            )
+            for row in compare.compare_outputs(self._runnable.outputs, wanted, got, self._tolerance)
         ]
         self._rows += rows
         bad = [row for row in rows if row.problem]
@@ -152,11 +151,10 @@ class Check:
         program = getattr(self._seen.program, "exported_program", None)
         if program is None or self._runnable.holes:
             return ()
-        case = self._bench.case
         feeds, locator = self._target.feeds[index], self._target.locator
         try:
             found = compare_values(
-                program, self._target.path, feeds, locator, tolerances=(case.atol, case.rtol)
+                program, self._target.path, feeds, locator, tolerance=self._tolerance
             )
         except Exception:  # noqa: BLE001 - ONNX Runtime may refuse so many outputs; without origins the modules are compared
             return ()
@@ -174,11 +172,10 @@ class Check:
 
     def _agree(self, captured: Sequence[torch.Tensor], expected: Sequence[torch.Tensor]) -> bool:
         """Whether what was captured computes what eager does; else the capture is at fault, and no operator of the graph."""
-        case, names = self._bench.case, self._runnable.outputs
+        names = self._runnable.outputs
         one, other = runtime.flat_tensors(captured), runtime.flat_tensors(expected)
         return not any(
-            row.problem
-            for row in compare.compare_outputs(names, other, one, atol=case.atol, rtol=case.rtol)
+            row.problem for row in compare.compare_outputs(names, other, one, self._tolerance)
         )
 
     def _asked(self, trial: Trial) -> tuple[Asked, ...]:

@@ -67,7 +67,7 @@ def _next(d: Diagnosis) -> str:
         step = words.next_step(d)
         return f"Next: {step}" if step else ""
     inputs = words.plural(len({row.input_index for row in d.comparisons}), "input set")
-    return f"Compared with eager on {inputs}: max diff {words.number(max(row.max_abs_diff for row in d.comparisons))}."
+    return f"Compared with eager on {inputs}: {words.agreement(d.comparisons)}."
 
 
 def stages(d: Diagnosis) -> list[dict[str, str]]:
