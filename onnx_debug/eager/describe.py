@@ -11,7 +11,7 @@ import torch
 from onnx_debug.data.diagnosis import TensorInfo
 from onnx_debug.eager.packing import unpack
 from onnx_debug.eager.recorder import Call, Leaf, ModuleNames, Recording
-from onnx_debug.request.case import forward_signature
+from onnx_debug.request.inputs import forward_signature
 
 
 def describe(

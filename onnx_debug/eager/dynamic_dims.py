@@ -1,28 +1,16 @@
-"""The dimensions that a request asks to be dynamic, in whichever of torch's spellings."""
+"""The dimensions that a request asks to be dynamic."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 
 from onnx_debug.request.case import Case
-from onnx_debug.request.options.axes import names_of
-from onnx_debug.request.options.dims import (
-    bounds,
-    dim_name,
-    is_derived,
-    is_hint,
-    is_named,
-    is_static,
-)
-from onnx_debug.request.options.inputs import Inputs, children, read_inputs
-from onnx_debug.request.options.shapes import Reading
-
-logger = logging.getLogger(__name__)
+from onnx_debug.request.dims import bounds, dim_name, is_derived, is_hint, is_named, is_static
+from onnx_debug.request.entries import Entry, entries_of
+from onnx_debug.request.inputs import read_inputs
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,80 +53,22 @@ def asked_dims(case: Case) -> list[AskedDim]:
     inputs = read_inputs(case.model, case.args, case.kwargs)
     if inputs is None:
         return []
-    shapes = _shapes(case)
-    if shapes:
-        return list(_from_shapes(inputs, shapes, case.options))
-    axes = case.options.get("dynamic_axes")
-    return list(_from_axes(inputs, axes, case)) if isinstance(axes, Mapping) else []
-
-
-def _shapes(case: Case) -> Any:
-    """The structure of `dynamic_shapes`; a `ShapesCollection` builds it from the inputs."""
-    shapes = case.options.get("dynamic_shapes")
-    build = getattr(shapes, "dynamic_shapes", None)
-    if not callable(build):
-        return shapes if isinstance(shapes, dict | list | tuple) else None
-    try:
-        return build(case.model, case.args, case.kwargs)
-    except Exception:  # a wrong request was reported before; here it only asks for nothing
-        logger.debug("dynamic_shapes cannot be built", exc_info=True)
-        return None
-
-
-def _from_shapes(inputs: Inputs, shapes: Any, options: Mapping[str, Any]) -> Iterator[AskedDim]:
-    for entry, tensor, spec in Reading(inputs, shapes, options).tensors:
-        for axis, dim in (children(spec) or {}).items():
-            if (
-                isinstance(axis, int)
-                and not is_static(dim)
-                and -tensor.dim() <= axis < tensor.dim()
-            ):
-                yield _asked(f"{entry}[{axis!r}]", tensor, axis % tensor.dim(), dim)
-
-
-def _asked(entry: str, tensor: torch.Tensor, axis: int, dim: Any) -> AskedDim:
-    if is_derived(dim):
-        root = dim.root
-        return AskedDim(entry, tensor, axis, root.__name__, *bounds(root), size_of=dim.fn)
-    low, high = bounds(dim) if is_named(dim) or is_hint(dim) else (None, None)
-    return AskedDim(
-        entry,
-        tensor,
-        axis,
-        dim_name(dim) or "",
-        low,
-        high,
-        required=not (is_hint(dim) and dim.type.name == "AUTO"),
-    )
-
-
-def _from_axes(inputs: Inputs, axes: Mapping[str, Any], case: Case) -> Iterator[AskedDim]:
-    for key, leaf in leaves_by_axes_key(inputs, axes, case).items():
-        named = axes.get(key)
-        found = named.items() if isinstance(named, dict) else ((axis, "") for axis in named or ())
-        for axis, name in found:
-            if (
-                isinstance(leaf, torch.Tensor)
-                and isinstance(axis, int)
-                and -leaf.dim() <= axis < leaf.dim()
-            ):
-                yield AskedDim(
-                    f"dynamic_axes[{key!r}][{axis!r}]",
-                    leaf,
-                    axis % leaf.dim(),
-                    name if isinstance(name, str) else "",
-                )
-
-
-def leaves_by_axes_key(inputs: Inputs, axes: Mapping[str, Any], case: Case) -> dict[str, Any]:
-    """The input that each key of `dynamic_axes` reaches: by name in the legacy exporter, by position alone in the other."""
-    input_names, output_names = (
-        names_of(case.options, "input_names"),
-        names_of(case.options, "output_names"),
-    )
-    if not case.dynamo:
-        return dict(zip(input_names, (leaf.value for leaf in inputs.traced_inputs), strict=False))
-    keys = [key for key in axes if key not in output_names] + [
-        name for name in input_names if name not in axes
+    found = entries_of(inputs, case.model, case.options, dynamo=case.dynamo)
+    return [
+        _asked(entry, entry.axis)
+        for entry in found
+        if entry.axis is not None and not is_static(entry.dim)
     ]
-    return dict(zip(keys, (leaf.value for leaf in inputs.leaves), strict=False))
+
+
+def _asked(entry: Entry, axis: int) -> AskedDim:
+    dim = entry.dim
+    if is_derived(dim):
+        root, size_of = dim.root, dim.fn
+        return AskedDim(
+            entry.spelling, entry.leaf, axis, root.__name__, *bounds(root), size_of=size_of
+        )
+    low, high = bounds(dim) if is_named(dim) or is_hint(dim) else (None, None)
+    required = not (is_hint(dim) and dim.type.name == "AUTO")
+    name = dim_name(dim) or ""
+    return AskedDim(entry.spelling, entry.leaf, axis, name, low, high, required=required)

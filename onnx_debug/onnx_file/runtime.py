@@ -16,7 +16,8 @@ import torch.utils.dlpack
 
 from onnx_debug.compat.torch_internals import tree_leaves
 from onnx_debug.onnx_file.names import PLACEHOLDER_DOMAIN
-from onnx_debug.request.case import Case, Inputs, forward_signature
+from onnx_debug.request.case import Case, Inputs
+from onnx_debug.request.inputs import forward_signature
 
 _BFLOAT16 = onnx.TensorProto.BFLOAT16
 

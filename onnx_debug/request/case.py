@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -12,6 +11,9 @@ import torch
 from torch import nn
 
 from onnx_debug.data.errors import CaseError
+from onnx_debug.request.inputs import forward_signature
+from onnx_debug.request.keywords import known_options
+from onnx_debug.request.matching import did_you_mean
 
 Inputs = tuple[tuple[Any, ...], dict[str, Any]]
 
@@ -171,32 +173,29 @@ def _require_fit(model: nn.Module, inputs: Inputs) -> None:
     try:
         signature.bind(*args, **kwargs)
     except TypeError as error:
-        raise CaseError(
-            f"the arguments do not fit {type(model).__name__}.forward{signature}: {error}"
-        ) from None
+        message = f"the arguments do not fit {type(model).__name__}.forward{signature}: {error}"
+        raise CaseError(message + _if_positional(signature, args, kwargs)) from None
+
+
+def _if_positional(
+    signature: inspect.Signature, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> str:
+    """What to do where the keyword arguments would be a positional one; empty where they would not."""
+    try:
+        signature.bind(*args, kwargs)
+    except TypeError:
+        return ""
+    return (
+        "; torch.onnx.export takes a dict at the end of args for the keyword arguments: "
+        "write a further {} after it, where it is an argument itself"
+    )
 
 
 def _require_known(options: Mapping[str, Any]) -> None:
-    known = [
-        name
-        for name in inspect.signature(torch.onnx.export).parameters
-        if name not in ("model", "args", "f", "kwargs")
-    ]
+    known = known_options()
     for name in options:
         if name not in known:
-            close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-            raise CaseError(
-                f"torch.onnx.export has no option {name!r}"
-                + (f"; did you mean {close[0]!r}?" if close else "")
-            )
-
-
-def forward_signature(module: nn.Module) -> inspect.Signature | None:
-    """The signature of `module.forward`, or None where Python cannot tell."""
-    try:
-        return inspect.signature(module.forward)
-    except (TypeError, ValueError):
-        return None
+            raise CaseError(f"torch.onnx.export has no option {name!r}{did_you_mean(name, known)}")
 
 
 def _kind(value: Any) -> str:

@@ -13,7 +13,7 @@ from onnx_debug.data.outcome import Asked, Clue, ClueKind
 from onnx_debug.eager.dynamic_dims import AskedDim, asked_dims
 from onnx_debug.onnx_file.runtime import match_inputs
 from onnx_debug.request.case import Case
-from onnx_debug.request.options.axes import names_of
+from onnx_debug.request.inputs import names_of
 
 
 def compare_request(

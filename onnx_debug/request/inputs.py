@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import inspect
-import re
-import reprlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import torch
-from torch.export import Dim
 
 Keys = tuple[Any, ...]
 
@@ -55,16 +52,12 @@ class Inputs:
     @cached_property
     def leaves(self) -> tuple[Leaf, ...]:
         """Every leaf, in the order of the signature."""
-        return tuple(
-            leaf for name, value in self.arguments.items() for leaf in self._leaves((name,), value)
-        )
+        return tuple(self._leaves_of(self.arguments))
 
     @cached_property
     def graph_inputs(self) -> tuple[Leaf, ...]:
         """The tensors, in the order of the graph's inputs: the call's order, not the signature's."""
-        by_call = (
-            leaf for keys in self.call_order for leaf in self._leaves(keys, self.value(keys))
-        )
+        by_call = (leaf for keys in self.call_order for leaf in self._leaves(keys, self[keys]))
         return tuple(leaf for leaf in by_call if leaf.is_tensor)
 
     @cached_property
@@ -72,12 +65,7 @@ class Inputs:
         """The inputs of the legacy exporter's graph: it fills in defaults and takes numbers for inputs too."""
         bound = inspect.BoundArguments(self.signature, dict(self.arguments))
         bound.apply_defaults()
-        return tuple(
-            leaf
-            for name, value in bound.arguments.items()
-            for leaf in self._leaves((name,), value)
-            if leaf.value is not None
-        )
+        return tuple(leaf for leaf in self._leaves_of(bound.arguments) if leaf.value is not None)
 
     @property
     def has_opaque(self) -> bool:
@@ -90,26 +78,29 @@ class Inputs:
         caught = (p.name for p in self.signature.parameters.values() if p.kind is p.VAR_KEYWORD)
         return next((name for name in caught if self.arguments.get(name)), None)
 
-    def value(self, keys: Keys) -> Any:
+    def __getitem__(self, keys: Keys) -> Any:
         """What stands at `keys`."""
         found: Any = self.arguments
         for key in keys:
             found = getattr(found, key) if is_namedtuple(found) else found[key]
         return found
 
+    def _leaves_of(self, arguments: Mapping[str, Any]) -> Iterator[Leaf]:
+        for name, value in arguments.items():
+            yield from self._leaves((name,), value)
+
     def _leaves(self, keys: Keys, value: Any) -> Iterator[Leaf]:
-        below = children(value)
-        if below is None:
+        inside = children(value)
+        if inside is None:
             named = keys[1:] if keys[0] == self.keyword_catcher else keys
             yield Leaf(keys, "_".join(map(str, named)), value)
-        for key, child in (below or {}).items():
+        for key, child in (inside or {}).items():
             yield from self._leaves((*keys, key), child)
 
 
-def read_inputs(model: Any, args: Any, kwargs: Any) -> Inputs | None:
+def read_inputs(model: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Inputs | None:
     """The inputs of a call, or None where the arguments do not fit `forward` or Python cannot tell."""
     signature = forward_signature(model)
-    args, kwargs = split_arguments(args, kwargs)
     try:
         if signature is None:
             return None
@@ -118,37 +109,19 @@ def read_inputs(model: Any, args: Any, kwargs: Any) -> Inputs | None:
     except TypeError:
         return None
     order: list[Keys] = [(name,) for name in positional]
+    catcher = next((name for name in arguments if name not in {*positional, *kwargs}), "")
     for name in kwargs:
-        if name in arguments and name in signature.parameters:
-            order.append((name,))
-        else:
-            order += [
-                (catcher, name)
-                for catcher in arguments
-                if catcher not in positional and catcher not in kwargs
-            ]
+        by_name = name in arguments and name in signature.parameters
+        order.append((name,) if by_name else (catcher, name))
     return Inputs(signature, dict(arguments), tuple(order))
 
 
 def forward_signature(model: Any) -> inspect.Signature | None:
-    """The signature of `forward`, or None: some models bring their own inputs, and some forwards hide theirs."""
-    if isinstance(
-        model, (torch.export.ExportedProgram, getattr(torch.onnx, "ExportableModule", ()))
-    ) or not callable(getattr(model, "forward", None)):
-        return None
+    """The signature of `forward`, or None where Python cannot tell."""
     try:
         return inspect.signature(model.forward)
-    except (TypeError, ValueError):
+    except (AttributeError, TypeError, ValueError):
         return None
-
-
-def split_arguments(args: Any, kwargs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Read `args` as torch does: a bare tensor is one argument, a dict at the end holds the keyword arguments when no others are given."""
-    if not isinstance(args, tuple | list):
-        args = (args,)
-    if not kwargs and args and isinstance(args[-1], dict):
-        return tuple(args[:-1]), args[-1]
-    return tuple(args), dict(kwargs or {})
 
 
 def children(value: Any) -> dict[Any, Any] | None:
@@ -162,42 +135,20 @@ def children(value: Any) -> dict[Any, Any] | None:
     return None
 
 
+def like(value: Any, entries: Mapping[Any, Any]) -> Any:
+    """A container of the kind of `value`."""
+    if is_namedtuple(value):
+        return type(value)(**entries)
+    return dict(entries) if isinstance(value, dict) else type(value)(entries.values())
+
+
 def is_namedtuple(value: Any) -> bool:
     """Whether `value` is an instance of a named tuple."""
     return isinstance(value, tuple) and hasattr(value, "_fields")
 
 
-def below(entry: str, holder: Any, key: Any) -> str:
-    """How the user would write what stands at `key` of `holder`."""
-    return f"{entry}.{key}" if is_namedtuple(holder) else f"{entry}[{key!r}]"
-
-
-def describe(value: Any) -> str:
-    """A value in a few plain words."""
-    if isinstance(value, torch.Tensor):
-        return f"a tensor of shape {list(value.shape)}"
-    if isinstance(value, type(Dim.AUTO)):
-        return f"Dim.{value.type.name}"
-    if is_namedtuple(value):
-        return f"the named tuple {type(value).__name__}"
-    if isinstance(value, list | tuple | dict | set) and len(value) > 1:
-        return f"a {type(value).__name__} of {len(value)}"
-    if isinstance(value, type):
-        return f"the class {value.__name__} itself"
-    return reprlib.repr(value)
-
-
-def count(number: int, one: str, many: str) -> str:
-    """A number and its noun."""
-    return f"{number} {one if number == 1 else many}"
-
-
-def identifier(name: str) -> str:
-    """`name` as a Python identifier."""
-    word = re.sub(r"\W", "_", name)
-    return word if word.isidentifier() else f"_{word}"
-
-
-def quoted(names: Any) -> str:
-    """Names as a list in a sentence."""
-    return ", ".join(repr(name) for name in names)
+def names_of(options: Mapping[str, Any], option: str) -> list[str]:
+    """input_names or output_names as a list, whatever stands there."""
+    names = options.get(option)
+    listed = names if isinstance(names, list | tuple) else ()
+    return [name for name in listed if isinstance(name, str)]
