@@ -41,6 +41,16 @@ class _Forms:
 
         return page(diagnosis, fragment(diagnosis))
 
+    def text(self, diagnosis: Diagnosis, /) -> str:
+        from onnx_debug.render import text
+
+        return text.render(diagnosis)
+
+    def issue(self, diagnosis: Diagnosis, /) -> str:
+        from onnx_debug.render.issue import issue_text
+
+        return issue_text(diagnosis)
+
 
 Diagnosis.forms = _Forms()
 

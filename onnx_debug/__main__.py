@@ -1,6 +1,7 @@
 """`python -m onnx_debug model.py:make`: the diagnosis on the command line.
 
-Exit status: 0 when the model exports, 1 when it does not, 2 when the call was wrong.
+Exit status: 0 when the model exports, 1 when it does not, 2 when the call was wrong, 3 when nobody
+knows, because a stage could not be tried or the search was stopped.
 """
 
 from __future__ import annotations
@@ -16,11 +17,16 @@ from types import ModuleType
 from typing import Any
 
 from onnx_debug.data.errors import CaseError
+from onnx_debug.data.outcome import Verdict
 from onnx_debug.frontends.options import OPTIONS, to_keywords
 from onnx_debug.frontends.progress_line import Progress, terminal_writer
 from onnx_debug.render import text
 
 _CASE = ("model", "args", "kwargs")
+
+
+# Passed and failed; 2 is a wrong call, 3 that nobody knows.
+_EXIT = {Verdict.PASSED: 0, Verdict.FAILED: 1}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -39,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         diagnosis.save_html(options.html)
     if options.json:
         options.json.write_text(json.dumps(diagnosis.to_dict()), encoding="utf-8")
-    return 0 if diagnosis.ok else 1
+    return _EXIT.get(diagnosis.verdict, 3)
 
 
 class _UsageError(Exception):

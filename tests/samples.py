@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from onnx_debug.data.diagnosis import (
-    Answer,
     Culprit,
     Diagnosis,
     Fix,
     ModuleInfo,
     Proof,
     ProofKind,
+    SearchState,
     Step,
     TensorInfo,
 )
@@ -24,6 +24,8 @@ from onnx_debug.data.outcome import (
     Outcome,
     Source,
     Stage,
+    Verdict,
+    skipped,
 )
 
 QR = Source("/home/me/model.py", 17, "return x + torch.linalg.qr(x[0])[0].sum()", "forward")
@@ -84,7 +86,7 @@ def steps(count: int = 9) -> tuple[Step, ...]:
         (),
         0,
         "does the whole model export?",
-        Answer.FAILED,
+        Verdict.FAILED,
         0.9,
         Stage.TRANSLATE,
         Mode.ERROR,
@@ -93,7 +95,7 @@ def steps(count: int = 9) -> tuple[Step, ...]:
     return (
         first,
         *(
-            Step("blocks.7.extra", ("m1",), 0, "does it fail alone?", Answer.PASSED, 0.3)
+            Step("blocks.7.extra", ("m1",), 0, "does it fail alone?", Verdict.PASSED, 0.3)
             for _ in range(count - 1)
         ),
     )
@@ -103,12 +105,15 @@ def diagnosis(*culprits: Culprit, **rest: object) -> Diagnosis:
     defaults = {
         "failure": failure(),
         "sufficient": True,
+        "search": SearchState.FINISHED,
         "modules": modules(),
         "trials": steps(),
         "seconds": 3.42,
         "log": "[torch.onnx] …",
     }
-    return Diagnosis("Net", culprits=culprits, **{**defaults, **rest})
+    facts = {**defaults, **rest}
+    stages = Outcome(facts["failure"]).stages if facts["failure"] else ()
+    return Diagnosis("Net", culprits=culprits, **{"stages": stages, **facts})
 
 
 FIX = Fix(
@@ -129,10 +134,15 @@ RENAME = Fix(
 
 
 def exported() -> Diagnosis:
-    rows = (Comparison(0, "y", max_abs_diff=2e-6), Comparison(1, "y", max_abs_diff=3e-6))
+    rows = (
+        Comparison(0, "y", max_abs_diff=2e-6, total=4),
+        Comparison(1, "y", max_abs_diff=3e-6, total=4),
+    )
     asked = (Asked("dynamic_shapes['x'][0]", "dynamic (rows)", "rows", works=(1, 4)),)
     return Diagnosis(
         "Net",
+        search=SearchState.FINISHED,
+        stages=Outcome(passed=tuple(Stage)).stages,
         comparisons=rows,
         asked=asked,
         onnx_path="/tmp/net.onnx",
@@ -258,8 +268,22 @@ def not_proven() -> Diagnosis:
     )
 
 
+def unresolved(*, ours: bool = False) -> Diagnosis:
+    why = "TypeError: a mistake" if ours else "the stage run was skipped: no inputs match"
+    done = tuple(stage for stage in Stage if stage not in (Stage.RUN, Stage.COMPARE))
+    outcome = Outcome(passed=done, skipped=skipped((Stage.RUN, Stage.COMPARE), "no inputs match"))
+    return diagnosis(
+        failure=None,
+        sufficient=None,
+        trials=steps(1),
+        unresolved=why,
+        ours=ours,
+        stages=outcome.stages,
+    )
+
+
 def stopped() -> Diagnosis:
-    return diagnosis(stopped=True, failure=None, sufficient=None, trials=steps(2))
+    return diagnosis(search=SearchState.STOPPED, failure=None, sufficient=None, trials=steps(2))
 
 
 ALL = {
@@ -277,5 +301,9 @@ ALL = {
     "root": root(),
     "not_proven": not_proven(),
     "stopped": stopped(),
-    "stopped_later": diagnosis(culprit(), stopped=True, sufficient=None),
+    "unresolved": unresolved(),
+    "our own fault": unresolved(ours=True),
+    "running": diagnosis(culprit(), search=SearchState.RUNNING, sufficient=None),
+    "paused": diagnosis(culprit(), search=SearchState.PAUSED, sufficient=None),
+    "stopped_later": diagnosis(culprit(), search=SearchState.STOPPED, sufficient=None),
 }

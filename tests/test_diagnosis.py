@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from onnx_debug.data.diagnosis import Culprit, Diagnosis, Fix, ModuleInfo, Proof, Step, TensorInfo
-from onnx_debug.data.outcome import Clue, Comparison, Failure, Outcome, Source
+from onnx_debug.data.diagnosis import (
+    Culprit,
+    Diagnosis,
+    Fix,
+    ModuleInfo,
+    Proof,
+    SearchState,
+    Step,
+    TensorInfo,
+)
+from onnx_debug.data.outcome import Clue, Comparison, Failure, Outcome, Source, Verdict
 from onnx_debug.render import html, text
 from tests import samples
 
@@ -89,5 +99,45 @@ def test_another_format_is_refused():
 
 def test_a_stopped_search_is_not_ok():
     assert samples.exported().ok
-    assert not replace(samples.exported(), stopped=True).ok
+    assert not replace(samples.exported(), search=SearchState.STOPPED).ok
     assert not samples.three().ok
+
+
+@pytest.mark.parametrize("ours", [False, True])
+def test_what_could_not_be_tried_is_no_success(ours):
+    d = samples.unresolved(ours=ours)
+    assert (d.ok, d.verdict) == (False, Verdict.UNRESOLVED)
+    assert str(d).startswith("? ")
+    assert ("report" in str(d)) is ours
+
+
+def test_passing_every_stage_is_no_success_where_nothing_was_compared():
+    d = replace(samples.exported(), comparisons=(Comparison(0, "y", total=0),))
+    assert d.verdict is Verdict.UNRESOLVED
+
+
+@pytest.mark.parametrize("state", [s for s in SearchState if s is not SearchState.FINISHED])
+def test_no_search_that_goes_on_is_a_success(state):
+    assert not replace(samples.exported(), search=state).ok
+
+
+def test_a_report_about_ourselves_can_be_pasted():
+    text = replace(samples.unresolved(ours=True), versions={"torch": "2.13.0"}).issue_text()
+    assert "- torch 2.13.0" in text
+    assert "TypeError: a mistake" in text
+
+
+def test_numbers_that_json_lacks_survive():
+    rows = (Comparison(0, "y", "shapes differ", math.nan, math.inf),)
+    data = json.loads(
+        json.dumps(replace(samples.exported(), comparisons=rows).to_dict(), allow_nan=False)
+    )
+    again = Diagnosis.from_dict({**data, "a key of the future": 1}).comparisons[0]
+    assert math.isnan(again.max_abs_diff)
+    assert math.isinf(again.max_rel_diff)
+
+
+def test_printing_is_the_report_and_repr_is_one_line():
+    d = samples.three()
+    assert f"{d}" == text.render(d)
+    assert "\n" not in repr(d)

@@ -19,8 +19,7 @@ import pytest
 import torch
 
 import onnx_debug
-from onnx_debug.data.diagnosis import Answer
-from onnx_debug.data.outcome import Mode
+from onnx_debug.data.outcome import Mode, Verdict
 from tests import zoo
 from tests.test_isolation import LEGACY, Does, running_children, tracing
 from tests.test_stopping import SlowToExport
@@ -189,7 +188,7 @@ def test_two_sessions_at_a_time_do_not_know_each_other():
             while other.step() or session.step():
                 pass
             assert [culprit.fqn for culprit in session.diagnosis.culprits] == ["blocks.2.extra"]
-        assert other.probe("blocks.0").answer is Answer.PASSED
+        assert other.probe("blocks.0").answer is Verdict.PASSED
         assert [culprit.fqn for culprit in other.diagnosis.culprits] == ["blocks.1.extra"]
     assert not running_children()
 

@@ -12,7 +12,7 @@ from onnx_debug.data.diagnosis import TensorInfo
 from onnx_debug.data.outcome import Source
 from onnx_debug.render.html import fragment, page, small
 from onnx_debug.render.source import excerpt
-from onnx_debug.render.words import headline
+from onnx_debug.render.verdict import headline
 from tests import samples
 
 EVIL = '<script>alert("x")</script>&'

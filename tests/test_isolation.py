@@ -15,9 +15,8 @@ import torch
 from torch import nn
 
 import onnx_debug
-from onnx_debug.data.diagnosis import Answer
 from onnx_debug.data.events import TrialFinished
-from onnx_debug.data.outcome import Mode, Stage
+from onnx_debug.data.outcome import Mode, Stage, Verdict
 from tests import zoo
 
 LEGACY = {"dynamo": False, "opset_version": 17}
@@ -281,6 +280,10 @@ def test_every_trial_is_in_the_history():
     found = onnx_debug.diagnose(
         zoo.Stack({1: zoo.KilledInCapture()}).eval(), (torch.randn(2, 5, 8),)
     )
-    assert [step.answer for step in found.trials] == [Answer.FAILED, Answer.FAILED, Answer.PASSED]
+    assert [step.answer for step in found.trials] == [
+        Verdict.FAILED,
+        Verdict.FAILED,
+        Verdict.PASSED,
+    ]
     assert [step.module for step in found.trials] == ["", "blocks.1.extra", ""]
     assert "SIGSEGV" in found.trials[0].message

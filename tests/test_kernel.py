@@ -157,7 +157,7 @@ def test_an_interrupt_ends_everything(notebook, model):
 
 SHOWN = """
     %load_ext onnx_debug
-    from onnx_debug.ui.panel import panel
+    from onnx_debug.frontends.panel.panel import panel
 
     class HangsWhile(nn.Module):
         def forward(self, x):

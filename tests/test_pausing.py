@@ -12,9 +12,9 @@ import pytest
 import torch
 
 import onnx_debug
-from onnx_debug.data.diagnosis import Answer
 from onnx_debug.data.errors import PausedError
 from onnx_debug.data.events import TrialStarted
+from onnx_debug.data.outcome import Verdict
 from tests import zoo
 from tests.test_isolation import LEGACY, running_children
 from tests.test_stopping import GIVEN
@@ -86,7 +86,7 @@ def test_a_question_of_ones_own_is_paused_too(file):
         pause_when(session, 3)
         with pytest.raises(PausedError):
             session.probe("blocks.1")
-        assert session.probe("blocks.2").answer is Answer.PASSED
+        assert session.probe("blocks.2").answer is Verdict.PASSED
         assert len(session.diagnosis.trials) == 2
 
 

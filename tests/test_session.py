@@ -14,9 +14,9 @@ from torch.export import Dim
 
 import onnx_debug
 from onnx_debug.data import events
-from onnx_debug.data.diagnosis import Answer, Diagnosis
+from onnx_debug.data.diagnosis import Diagnosis
 from onnx_debug.data.errors import CaseError, SessionClosedError
-from onnx_debug.data.outcome import Stage
+from onnx_debug.data.outcome import Stage, Verdict
 from tests import zoo
 
 
@@ -36,10 +36,10 @@ def test_any_module_can_be_probed():
     with onnx_debug.Session(
         zoo.Stack({1: zoo.DataDependentBranch()}).eval(), (torch.randn(2, 5, 8),)
     ) as session:
-        assert session.probe("blocks.0").answer is Answer.PASSED
-        assert session.probe("blocks.1").answer is Answer.FAILED
-        assert session.probe("blocks.1", stubs=["blocks.1.extra"]).answer is Answer.PASSED
-        assert session.probe("head", stubs=["blocks.0"]).answer is Answer.UNRESOLVED
+        assert session.probe("blocks.0").answer is Verdict.PASSED
+        assert session.probe("blocks.1").answer is Verdict.FAILED
+        assert session.probe("blocks.1", stubs=["blocks.1.extra"]).answer is Verdict.PASSED
+        assert session.probe("head", stubs=["blocks.0"]).answer is Verdict.UNRESOLVED
         with pytest.raises(ValueError, match=r"no module 'blocks\.9'"):
             session.probe("blocks.9")
 

@@ -171,8 +171,8 @@ def test_a_fork_server_that_hangs_does_not_outlive_its_user():
 def test_what_a_killed_process_left_is_removed_later(tmp_path, monkeypatch):
     script = f"""
         import os, tempfile; tempfile.tempdir = {str(tmp_path)!r}
-        from onnx_debug import directories
-        directories.make()
+        from onnx_debug.runner import workdir
+        workdir.make()
         os.kill(os.getpid(), 9)
     """
     subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=False)

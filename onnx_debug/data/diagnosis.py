@@ -1,11 +1,12 @@
 """What a session found: frozen data, JSON and back, nothing live inside. No torch.
 
-Rendering stands in `renderers/`; a `Diagnosis` only knows facts.
+What it looks like is the business of `render`; a `Diagnosis` only knows facts.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import math
 import types
 import typing
 from dataclasses import dataclass
@@ -22,9 +23,12 @@ from onnx_debug.data.outcome import (
     Outcome,
     Source,
     Stage,
+    StageResult,
+    StageState,
+    Verdict,
 )
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 class ProofKind(StrEnum):
@@ -145,12 +149,14 @@ class Fix:
     code: str = ""
 
 
-class Answer(StrEnum):
-    """What a trial answered, in one word."""
+class SearchState(StrEnum):
+    """Where the search for the culprits is."""
 
-    PASSED = "passed"
-    FAILED = "failed"
-    UNRESOLVED = "unresolved"
+    NOT_BEGUN = "not begun"
+    RUNNING = "running"
+    PAUSED = "paused"
+    STOPPED = "stopped"
+    FINISHED = "finished"
 
 
 @dataclass(frozen=True)
@@ -162,18 +168,20 @@ class Step:
         why: in plain words, why it was asked.
         answer, stage, mode, message: the outcome in short; `stage` and `mode` are None unless it
             failed.
+        ours: it is unresolved because of a mistake or a loss of onnx_debug's own.
     """
 
     module: str
     stubs: tuple[str, ...]
     call: int
     why: str
-    answer: Answer
+    answer: Verdict
     seconds: float
     stage: Stage | None = None
     mode: Mode | None = None
     message: str = ""
     beyond: bool = False
+    ours: bool = False
 
 
 @dataclass(frozen=True)
@@ -203,19 +211,31 @@ class Forms(Protocol):
         """The diagnosis as one interactive HTML page."""
         ...
 
+    def text(self, diagnosis: Diagnosis, /) -> str:
+        """The diagnosis in at most 12 lines."""
+        ...
 
-@dataclass(frozen=True)
+    def issue(self, diagnosis: Diagnosis, /) -> str:
+        """A bug report about onnx_debug itself."""
+        ...
+
+
+@dataclass(frozen=True, repr=False)
 class Diagnosis:
     """Everything a session found out about one export.
 
     Attributes:
-        failure: of the whole model, as first seen; None when it exported, loaded, ran and matched.
+        failure: of the whole model, as first seen; None when there was none. That alone is no
+            success: see `verdict`.
+        unresolved: why nobody knows whether the model exports; empty when that is known.
+        ours: it is unresolved because of a mistake or a loss of onnx_debug's own.
+        stages: what became of each stage of the whole model's export.
         culprits: in execution order.
         sufficient: with all culprits replaced, the rest of the model passes every stage. None: not
             asked or undecidable.
         request: what is wrong with the request itself (an option, a dynamic dimension), in plain
             words; empty when nothing is.
-        stopped: the search was stopped before it ended; what stands here was found so far.
+        search: where the search is; unless it is finished, what stands here was found so far.
         fixes: changes that were tried and pass.
         onnx_path: the exported model; or the partial graph, with each culprit as one placeholder
             node; or None.
@@ -237,7 +257,10 @@ class Diagnosis:
     culprits: tuple[Culprit, ...] = ()
     sufficient: bool | None = None
     request: str = ""
-    stopped: bool = False
+    unresolved: str = ""
+    ours: bool = False
+    stages: tuple[StageResult, ...] = ()
+    search: SearchState = SearchState.NOT_BEGUN
     fixes: tuple[Fix, ...] = ()
     onnx_path: str | None = None
     notes: tuple[str, ...] = ()
@@ -253,17 +276,45 @@ class Diagnosis:
     forms: ClassVar[Forms]
 
     @property
+    def verdict(self) -> Verdict:
+        """What is known of the export.
+
+        Passed only when the search has ended, every stage of the whole model passed, and at least
+        one output was compared.
+        """
+        if self.failure is not None:
+            return Verdict.FAILED
+        if self.search is SearchState.STOPPED:
+            return Verdict.STOPPED
+        if self.unresolved:
+            return Verdict.UNRESOLVED
+        if self.search is not SearchState.FINISHED:
+            return Verdict.NOT_BEGUN
+        passed = {one.stage for one in self.stages if one.state is StageState.PASSED}
+        compared = any(row.total for row in self.comparisons)
+        return Verdict.PASSED if passed == set(Stage) and compared else Verdict.UNRESOLVED
+
+    @property
     def ok(self) -> bool:
-        """True when every stage passed on every input."""
-        return self.failure is None and not self.stopped
+        """True when every stage passed on every input, and outputs were compared."""
+        return self.verdict is Verdict.PASSED
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the search was ended or paused before it was complete."""
+        return self.search in (SearchState.STOPPED, SearchState.PAUSED)
 
     def to_dict(self) -> dict[str, Any]:
-        """The diagnosis as JSON-ready data."""
-        return {"version": FORMAT_VERSION, **dataclasses.asdict(self)}
+        """The diagnosis as JSON-ready data, with the verdict beside the facts it follows from.
+
+        A number that JSON lacks stands as text: "nan", "inf", "-inf".
+        """
+        facts: dict[str, Any] = _plain(dataclasses.asdict(self))
+        return {"version": FORMAT_VERSION, "ok": self.ok, "verdict": str(self.verdict), **facts}
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Diagnosis:
-        """The inverse of `to_dict`, also after a trip through JSON.
+        """The inverse of `to_dict`, also after a trip through JSON. Unknown keys are ignored.
 
         Raises:
             ValueError: the data was written by an incompatible version.
@@ -272,8 +323,20 @@ class Diagnosis:
             raise ValueError(
                 f"this diagnosis has format {data.get('version')!r}; this onnx_debug reads {FORMAT_VERSION}"
             )
-        fields = {key: value for key, value in data.items() if key != "version"}
-        return typing.cast(Diagnosis, _rebuild(cls, fields))
+        return typing.cast(Diagnosis, _rebuild(cls, data))
+
+    def issue_text(self) -> str:
+        """A bug report about onnx_debug itself as Markdown: what happened, versions, the log's end."""
+        return self.forms.issue(self)
+
+    def __str__(self) -> str:
+        return self.forms.text(self)
+
+    def __repr__(self) -> str:
+        first = f": {self.culprits[0].fqn or self.model_class}" if self.culprits else ""
+        stage = f" at {self.failure.stage}" if self.failure is not None else ""
+        found = f", {len(self.culprits)} culprits{first}" if self.culprits else ""
+        return f"<Diagnosis of {self.model_class}: {self.verdict}{stage}{found}, {len(self.trials)} trials>"
 
     def save_html(self, path: str | Path) -> Path:
         """Write the diagnosis as one self-contained interactive HTML file, graph included, and return its path."""
@@ -286,7 +349,8 @@ def _rebuild(kind: Any, value: Any) -> Any:
     """Turn JSON-ready data back into the annotated type: dataclasses, enums, tuples, optionals."""
     if dataclasses.is_dataclass(kind) and isinstance(value, dict):
         hints = typing.get_type_hints(kind)
-        return kind(**{name: _rebuild(hints[name], item) for name, item in value.items()})  # type: ignore[operator]
+        names = [field.name for field in dataclasses.fields(kind) if field.name in value]
+        return kind(**{name: _rebuild(hints[name], value[name]) for name in names})  # type: ignore[operator]
     origin = get_origin(kind)
     if origin in (Union, types.UnionType):
         choices = [choice for choice in get_args(kind) if choice is not type(None)]
@@ -295,6 +359,17 @@ def _rebuild(kind: Any, value: Any) -> Any:
         )
     if origin is tuple:
         return tuple(_rebuild(get_args(kind)[0], item) for item in value)
-    if isinstance(kind, type) and issubclass(kind, StrEnum):
+    if isinstance(kind, type) and (issubclass(kind, StrEnum) or kind is float):
         return kind(value)
+    return value
+
+
+def _plain(value: Any) -> Any:
+    """Without what JSON lacks: tuples become lists, and NaN and infinities become text."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
     return value

@@ -6,6 +6,7 @@ its answer. A failure of the user's model is a value here, never an exception.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -21,6 +22,34 @@ class Stage(StrEnum):
     LOAD = "load"
     RUN = "run"
     COMPARE = "compare"
+
+
+class Verdict(StrEnum):
+    """What is known of an export, or of one trial. Only `PASSED` is a success."""
+
+    NOT_BEGUN = "not begun"
+    PASSED = "passed"  # every stage passed, and outputs were compared
+    FAILED = "failed"
+    UNRESOLVED = "unresolved"  # a stage could not be tried, so nobody knows
+    STOPPED = "stopped"  # by the user, before there was an answer
+
+
+class StageState(StrEnum):
+    """What became of one stage."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    NOT_REACHED = "not reached"
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """What became of one stage; `reason` says why it was skipped."""
+
+    stage: Stage
+    state: StageState
+    reason: str = ""
 
 
 class Mode(StrEnum):
@@ -212,11 +241,17 @@ class Asked:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a trial answered: passed, failed (`failure`), or unresolved (`unresolved` says why it could not be set up).
+    """What a trial answered: passed, failed (`failure`), or unresolved.
+
+    Passed means that every stage passed. A trial of which a stage was skipped is unresolved: what
+    nobody tried is not known to work.
 
     Attributes:
         failure: None when every stage passed.
         unresolved: why the question could not be asked; empty otherwise.
+        ours: it could not be asked because of a mistake or a loss of onnx_debug's own; `log` holds
+            the traceback.
+        skipped: stages that were not tried, each with the reason.
         hints: clues that hold whether or not the trial failed (operators without translation, baked
             branches).
         passed: the stages that passed.
@@ -235,6 +270,8 @@ class Outcome:
 
     failure: Failure | None = None
     unresolved: str = ""
+    ours: bool = False
+    skipped: tuple[StageResult, ...] = ()
     hints: tuple[Clue, ...] = ()
     passed: tuple[Stage, ...] = ()
     onnx_path: str | None = None
@@ -247,14 +284,49 @@ class Outcome:
     seconds: float = 0.0
 
     @property
+    def verdict(self) -> Verdict:
+        """Passed, failed or unresolved."""
+        if self.failure is not None:
+            return Verdict.FAILED
+        if self.unresolved or set(self.passed) != set(Stage):
+            return Verdict.UNRESOLVED
+        return Verdict.PASSED
+
+    @property
     def ok(self) -> bool:
         """True when every stage passed."""
-        return self.failure is None and not self.unresolved
+        return self.verdict is Verdict.PASSED
 
     @property
     def failed(self) -> bool:
         """True when a stage failed; an unresolved trial has neither passed nor failed."""
         return self.failure is not None
+
+    def without_failure_at(self, stage: Stage) -> bool:
+        """Whether it got past `stage`, and no later stage failed that was tried."""
+        return self.failure is None and not self.unresolved and stage in self.passed
+
+    @property
+    def undecided(self) -> str:
+        """Why nobody knows whether it passes; empty when it passed or failed."""
+        if self.verdict is not Verdict.UNRESOLVED:
+            return ""
+        skipped = (f"the stage {one.stage} was skipped: {one.reason}" for one in self.skipped)
+        return self.unresolved or next(skipped, "not every stage was tried")
+
+    @property
+    def stages(self) -> tuple[StageResult, ...]:
+        """Every stage, in order, with what became of it."""
+        known = {one.stage: one for one in self.skipped}
+        passed = set(self.passed)
+        if self.failure is not None:
+            known[self.failure.stage] = StageResult(self.failure.stage, StageState.FAILED)
+            passed |= set(stages_before(self.failure.stage))
+        for stage in passed - set(known):
+            known[stage] = StageResult(stage, StageState.PASSED)
+        return tuple(
+            known.get(stage, StageResult(stage, StageState.NOT_REACHED)) for stage in Stage
+        )
 
 
 def signature(stage: Stage, mode: Mode, exception_type: str = "", op: str | None = None) -> str:
@@ -272,3 +344,8 @@ def stages_before(stage: Stage) -> tuple[Stage, ...]:
     """The stages that come before one."""
     order = list(Stage)
     return tuple(order[: order.index(stage)])
+
+
+def skipped(stages: Iterable[Stage], reason: str) -> tuple[StageResult, ...]:
+    """Stages that are not tried, and why."""
+    return tuple(StageResult(stage, StageState.SKIPPED, reason) for stage in stages)

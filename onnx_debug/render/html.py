@@ -12,21 +12,21 @@ from functools import cache
 from importlib.resources import files
 
 from onnx_debug.data.diagnosis import Culprit, Diagnosis, Fix, ProofKind
-from onnx_debug.data.outcome import Failure, Source, Stage
+from onnx_debug.data.outcome import Failure, Source, Stage, StageResult
+from onnx_debug.render.issue import issue_text
 from onnx_debug.render.markup import Markup, join, tag
 from onnx_debug.render.reasons import why
 from onnx_debug.render.source import ReadLines, excerpt, read_lines
 from onnx_debug.render.tables import asked, comparisons, steps, table, tensors
 from onnx_debug.render.text import render as render_text
+from onnx_debug.render.verdict import MARKS, TONES, headline, next_step
 from onnx_debug.render.words import (
-    ALL_STAGES,
+    STAGE_MARKS,
     CellName,
     effort,
     guilty_lines,
-    headline,
     module_name,
     modules_outside,
-    next_step,
     number,
     place,
     plural,
@@ -135,7 +135,7 @@ def _style() -> str:
 
 
 def _verdict(d: Diagnosis) -> Markup:
-    kind, mark = ("good", "✓") if d.ok else ("open", "■") if d.failure is None else ("bad", "✗")
+    kind, mark = TONES[d.verdict], MARKS[d.verdict]
     exporter = "" if d.dynamo else "legacy exporter"
     about = " · ".join(
         filter(
@@ -161,26 +161,14 @@ def _versions(d: Diagnosis) -> str:
 
 
 def _stages(d: Diagnosis) -> Markup | None:
-    """Every stage in order: passed, failed, or not reached."""
-    if d.failure is None and not d.ok:
-        return None
-    reached = ALL_STAGES.index(d.failure.stage) if d.failure else len(ALL_STAGES)
-    return tag(
-        "ol",
-        (_stage(stage, index - reached) for index, stage in enumerate(ALL_STAGES)),
-        class_="stages",
-    )
+    """Every stage in order with what became of it."""
+    return tag("ol", map(_stage, d.stages), class_="stages") if d.stages else None
 
 
-def _stage(stage: Stage, beyond: int) -> Markup:
-    kind, mark, said = (
-        ("passed", "✓", "passed")
-        if beyond < 0
-        else ("failed", "✗", "failed")
-        if beyond == 0
-        else ("ahead", "·", "not reached")
-    )
-    return tag("li", f"{stage} ", tag("span", mark), class_=kind, title=said)
+def _stage(result: StageResult) -> Markup:
+    kind, mark = STAGE_MARKS[result.state]
+    said = f"{result.state}: {result.reason}" if result.reason else str(result.state)
+    return tag("li", f"{result.stage} ", tag("span", mark), class_=kind, title=said)
 
 
 def _culprits(d: Diagnosis, where: Place, read: ReadLines, most: int) -> Iterator[Markup | None]:
@@ -351,6 +339,7 @@ def _folded(d: Diagnosis, most: int) -> Markup:
         _fold(f"Asked and got ({len(d.asked)})", asked(d, most)),
         _fold(f"Steps ({effort(d)})", steps(d, most)),
         _fold("Exporter's log", tag("pre", d.log) if d.log else None),
+        _fold("A report about onnx_debug itself", tag("pre", issue_text(d)) if d.ours else None),
         _fold("Versions", tag("p", versions) if versions else None),
     )
     return tag("footer", parts)

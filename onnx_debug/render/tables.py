@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from onnx_debug.data.diagnosis import Answer, Culprit, Diagnosis, TensorInfo
+from onnx_debug.data.diagnosis import Culprit, Diagnosis, Step, TensorInfo
+from onnx_debug.data.outcome import Mode, Verdict
 from onnx_debug.render.markup import Markup, tag
+from onnx_debug.render.verdict import MARKS
 from onnx_debug.render.words import module_name, number, shape, sizes
 
 
@@ -80,19 +82,26 @@ def asked(d: Diagnosis, most: int | None = None) -> Markup | None:
 
 def steps(d: Diagnosis, most: int | None = None) -> Markup | None:
     """The trials in order: what was asked, why, and the answer."""
-    marks = {Answer.PASSED: "✓ passed", Answer.FAILED: "✗", Answer.UNRESOLVED: "? unresolved"}
     rows = [
         (
             str(index),
             module_name(step.module, d.model_class),
             _first_of(step.stubs),
             step.why,
-            f"{marks[step.answer]} {step.stage or ''}{'' if step.mode in (None, 'error') else f' ({step.mode})'}".strip(),
+            _answer(step),
             f"{step.seconds:.2f} s",
         )
         for index, step in enumerate(d.trials, 1)
     ]
     return table(("", "module", "replaced", "why", "answer", "time"), rows, most)
+
+
+def _answer(step: Step) -> str:
+    """`✓ passed`, `✗ capture (timeout)`."""
+    if step.answer is not Verdict.FAILED:
+        return f"{MARKS[step.answer]} {step.answer}"
+    how = "" if step.mode in (None, Mode.ERROR) else f" ({step.mode})"
+    return f"{MARKS[step.answer]} {step.stage or step.answer}{how}"
 
 
 def _first_of(names: tuple[str, ...]) -> str:

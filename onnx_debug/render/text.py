@@ -8,15 +8,14 @@ from collections.abc import Iterator
 from onnx_debug.data.diagnosis import Culprit, Diagnosis
 from onnx_debug.data.outcome import Source, Stage
 from onnx_debug.render.reasons import clue_of, first_line, shorten, why
+from onnx_debug.render.verdict import MARKS, headline, next_step
 from onnx_debug.render.words import (
     CellName,
     agreement,
     culprit_title,
     effort,
     guilty_lines,
-    headline,
     module_name,
-    next_step,
     place,
     proven,
     seen,
@@ -40,10 +39,9 @@ def render(d: Diagnosis, cell_name: CellName | None = None) -> str:
         cell_name: what to call a file that is a notebook cell ("Cell In[5]"); None for any other
             file.
     """
-    mark = "✓" if d.ok else "■" if d.failure is None else "✗"
     body = [shorten(line, _WIDTH) for line in (*_body(d, cell_name), *_proof(d))]
     end = _ending(d)
-    lines = [f"{mark} {headline(d)}", *body[: MOST_LINES - 1 - len(end)], *end]
+    lines = [f"{MARKS[d.verdict]} {headline(d)}", *body[: MOST_LINES - 1 - len(end)], *end]
     return "\n".join(" ".join(line.splitlines()) for line in lines)
 
 

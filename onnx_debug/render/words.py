@@ -1,4 +1,4 @@
-"""The sentences that every form of a diagnosis shares: verdict, place, proof, next step."""
+"""The words that every form of a diagnosis shares: names, places, numbers, proof."""
 
 from __future__ import annotations
 
@@ -7,19 +7,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from onnx_debug.data.diagnosis import Culprit, Diagnosis, ModuleInfo, ProofKind, TensorInfo
-from onnx_debug.data.outcome import (
-    Asked,
-    Clue,
-    ClueKind,
-    Comparison,
-    Failure,
-    Mode,
-    Source,
-    Stage,
-)
-from onnx_debug.render.reasons import advice, clue_of, first_line, reason, why
+from onnx_debug.data.outcome import Asked, Clue, ClueKind, Comparison, Source, Stage, StageState
+from onnx_debug.render.reasons import clue_of, first_line
 
-ALL_STAGES = tuple(Stage)
+# A stage's state: as style sheets call it, and its mark.
+STAGE_MARKS = {
+    StageState.PASSED: ("passed", "✓"),
+    StageState.FAILED: ("failed", "✗"),
+    StageState.SKIPPED: ("skipped", "?"),
+    StageState.NOT_REACHED: ("ahead", "·"),
+}
 PROOFS = {
     ProofKind.ALONE: "it fails alone",
     ProofKind.IN_PLACE: "with it replaced the failure is gone",
@@ -32,14 +29,6 @@ _PROOFS_OF_SOME = {
     ProofKind.IN_PLACE: "by replacing them in the model",
     ProofKind.ANCESTOR: "as the smallest modules that fail alone",
     ProofKind.ROOT: "by replacing all children",
-}
-_LONGEST_REQUEST = 240  # what was wrong and what was expected belong together
-_NO_LAYER = (Stage.EAGER, Stage.OPTIONS)  # stages where no layer is looked for
-# What an export is worth that was written and then failed.
-_VERDICTS = {
-    Stage.LOAD: "exports, but ONNX Runtime does not load it",
-    Stage.RUN: "exports, but ONNX Runtime cannot run it",
-    Stage.COMPARE: "exports, but answers wrongly",
 }
 CellName = Callable[[str], str | None]
 
@@ -83,57 +72,6 @@ def culprit_title(culprit: Culprit, model_class: str) -> str:
         f"{culprit.fqn} ({culprit.class_name})"
         if culprit.fqn
         else module_name("", culprit.class_name or model_class)
-    )
-
-
-def headline(d: Diagnosis) -> str:
-    """The verdict: path, class, stage and reason in one line."""
-    if d.ok:
-        return f"{d.model_class} exports, loads, runs and matches."
-    if d.failure is None:
-        return (
-            f"Stopped after {plural(len(d.trials), 'trial')}, before {d.model_class} had an answer."
-        )
-    found = _failure_headline(d, d.failure)
-    return (
-        f"Stopped after {plural(len(d.trials), 'trial')}; found so far: {found}"
-        if d.stopped
-        else found
-    )
-
-
-def _failure_headline(d: Diagnosis, failure: Failure) -> str:
-    if failure.stage is Stage.EAGER:
-        return f"{d.model_class} itself fails, before any export: {_own_words(failure)}."
-    if d.request:
-        said = first_line(d.request, _LONGEST_REQUEST)
-        return f"The request is at fault, no layer of {d.model_class} ({failure.stage}): {said}{'' if said.endswith('…') else '.'}"
-    if len(d.culprits) > 1:
-        verdict = _VERDICTS.get(failure.stage)
-        blamed = f"{len(d.culprits)} of {plural(len(d.modules), 'module')}"
-        return (
-            f"{d.model_class} {verdict}: {blamed} are to blame."
-            if verdict
-            else f"Export stops at {failure.stage}: {blamed} block it."
-        )
-    if d.culprits:
-        culprit = d.culprits[0]
-        stage = culprit.failure.stage
-        verdict = _VERDICTS.get(stage, f"stops the export at {stage}")
-        return f"{culprit_title(culprit, d.model_class)} {verdict}: {why(culprit)}."
-    blamed = "" if d.stopped else "; no module could be blamed"
-    clue = clue_of(failure, "")
-    if clue is not None and clue.kind is ClueKind.DRIFT:
-        return f"{d.model_class} exports; {clue.reason}."
-    verdict = _VERDICTS.get(failure.stage, f"export stops at {failure.stage}")
-    return f"{d.model_class}: {verdict}{blamed}: {reason(failure, clue_of(failure, ''))}."
-
-
-def _own_words(failure: Failure) -> str:
-    return (
-        reason(failure)
-        if failure.mode is not Mode.ERROR
-        else f"{failure.exception_type}: {first_line(failure.message)}"
     )
 
 
@@ -248,24 +186,6 @@ def unproven(d: Diagnosis) -> list[str]:
     if d.culprits and d.sufficient is False:
         lines.append("the rest of the model does not pass either: another cause is still in it")
     return list(dict.fromkeys(lines))
-
-
-def next_step(d: Diagnosis) -> str:
-    """What to do now, in one line."""
-    if d.fixes:
-        fix = d.fixes[0]
-        which = "d.fixes[0]" if len(d.fixes) == 1 else f"first of {len(d.fixes)}"
-        return f"{fix.title} (checked: exports and runs, max diff {number(fix.max_abs_diff)}; {which})."
-    if d.failure is None:
-        return "run it again with more time." if d.stopped else ""
-    if d.stopped:
-        return "run it again to the end; what stands here was found so far."
-    if not d.culprits:
-        clue = clue_of(d.failure, "")
-        known = d.failure.stage in _NO_LAYER or (clue is not None and clue.kind is ClueKind.DRIFT)
-        return advice(d.failure, clue) if known else "d.failure.details and d.log say more."
-    culprit = d.culprits[0]
-    return advice(culprit.failure, clue_of(culprit.failure, culprit.fqn), culprit.op)
 
 
 def seen(d: Diagnosis) -> list[tuple[str, str]]:

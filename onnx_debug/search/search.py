@@ -95,7 +95,7 @@ class Search:
         last = self._answers.get(Trial("", stubs=self._replaceable))
         if not self._replaceable or last is None:
             return
-        self.findings.sufficient = None if last.unresolved else last.ok
+        self.findings.sufficient = None if last.undecided else last.ok
         self.findings.rest = last.failure
 
     # --- one round: the culprits that one failure leads to
@@ -221,7 +221,7 @@ class Search:
         if any(clue.kind is ClueKind.SPECIALIZATION for clue in failure.clues):
             return False  # a conflict about a dynamic size also goes away, but a module fixes that size
         outcome = yield from self._ask(Trial("", kind=TrialKind.NEUTRAL), _DEFAULT_OPTIONS)
-        if not outcome.ok and (
+        if not outcome.without_failure_at(failure.stage) and (
             self.findings.culprits or not _goes_further(outcome.failure, failure)
         ):
             return False
@@ -230,7 +230,7 @@ class Search:
             Trial("", stubs=frozenset(children)), _replaced("bisect the model", children)
         )
         return not (
-            children and bare.ok
+            children and bare.without_failure_at(failure.stage)
         )  # a request that no module fulfils is at fault; one that a module cannot fulfil is not
 
     def _is_artefact(self, failure: Failure) -> bool:
@@ -258,7 +258,7 @@ class Search:
             found = yield from self._own_code(fqn, call, outcome.failure, clue)
             return found
         ways = [self._climb, self._in_place]  # a module that passes alone needs what is around it
-        if not self._answers[self._alone(fqn)].ok:
+        if not self._answers[self._alone(fqn)].without_failure_at(failure.stage):
             ways.reverse()  # alone it fails too, if in another way
         found = None
         for way in ways:
@@ -306,13 +306,15 @@ class Search:
         if alike(outcome.failure, failure):
             return at_fault
         named = self._known(clue.fqn) == fqn
-        if outcome.ok and not (named and clue.kind in _NAMES_ITS_CODE):
+        if outcome.without_failure_at(failure.stage) and not (
+            named and clue.kind in _NAMES_ITS_CODE
+        ):
             found = yield from self._guilty_child(fqn, call, failure, clue)
             return found or replace(at_fault, own_code=named)
         reason = (
             "its own code cannot be tried without what its children return"
-            if outcome.ok
-            else outcome.unresolved or "with its children replaced it fails in another way"
+            if outcome.without_failure_at(failure.stage)
+            else outcome.undecided or "with its children replaced it fails in another way"
         )
         return replace(
             at_fault,
@@ -366,7 +368,7 @@ class Search:
                 assert outcome.failure is not None
                 alone = (
                     "exports alone"
-                    if self._answers[self._alone(fqn)].ok
+                    if self._answers[self._alone(fqn)].without_failure_at(failure.stage)
                     else "does not fail so alone"
                 )
                 self.findings.notes.append(
@@ -395,7 +397,7 @@ class Search:
             and bool(outcome.failure.clues)
             and self._known(outcome.failure.clues[0].fqn) != fqn
         )
-        if outcome.ok or moved:
+        if outcome.without_failure_at(failure.stage) or moved:
             return Finding(
                 fqn, own_code=True, proof=Proof(ProofKind.IN_PLACE), failure=failure, clue=clue
             )
@@ -416,9 +418,9 @@ class Search:
                 failure=failure,
                 clue=clue,
             )
-        if not outcome.ok:
+        if not outcome.without_failure_at(failure.stage):
             reason = (
-                outcome.unresolved or "with all children replaced the model fails in another way"
+                outcome.undecided or "with all children replaced the model fails in another way"
             )
             return Finding(
                 "",
@@ -461,7 +463,7 @@ class Search:
             return Finding(
                 fqn, own_code=True, proof=Proof(kind, own_code_trial=True), failure=failure
             )
-        if not outcome.ok:
+        if not outcome.without_failure_at(failure.stage):
             found = yield from self._first_failing(children, failure)
             return found or self._whole_is_left(fqn, failure)
         guilty = yield from self._smallest_failing(fqn, children, failure, stubs)
@@ -555,7 +557,7 @@ class Search:
             outcome = yield from self._ask(
                 Trial("", stubs=others), f"is {finding.fqn} needed? Everything else is replaced"
             )
-            necessary = None if outcome.unresolved else outcome.failed
+            necessary = None if outcome.undecided else outcome.failed
             culprits[position] = replace(finding, proof=replace(finding.proof, necessary=necessary))
         self._drop_contained()
 

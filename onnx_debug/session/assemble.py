@@ -5,10 +5,10 @@ from __future__ import annotations
 import importlib.metadata
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import Any
+from functools import cache
 
 from onnx_debug.data.call_tree import EagerReport, Tree
-from onnx_debug.data.diagnosis import Answer, Culprit, ModuleCall, Proof, ProofKind, Step
+from onnx_debug.data.diagnosis import Culprit, ModuleCall, Proof, ProofKind, Step
 from onnx_debug.data.outcome import Failure, Outcome, Stage, Trial, TrialKind
 from onnx_debug.explain import syntax
 from onnx_debug.search.findings import Finding, Question
@@ -113,17 +113,24 @@ def step_of(question: Question, outcome: Outcome) -> Step:
         tuple(sorted(trial.stubs)),
         trial.call,
         question.why,
-        Answer.UNRESOLVED
-        if outcome.unresolved
-        else Answer.FAILED
-        if failure is not None
-        else Answer.PASSED,
+        outcome.verdict,
         outcome.seconds,
         failure.stage if failure is not None else None,
         failure.mode if failure is not None else None,
-        outcome.unresolved or (failure.message.split("\n", 1)[0] if failure is not None else ""),
+        failure.message.split("\n", 1)[0] if failure is not None else outcome.undecided,
         trial.kind is TrialKind.FURTHER_INPUTS,
+        outcome.ours,
     )
+
+
+def undecided(whole: Outcome) -> str:
+    """Why nobody knows whether the whole model exports; empty when it passed or failed.
+
+    A model whose outputs are all empty passes every stage, but nothing was compared.
+    """
+    if whole.ok and not any(row.total for row in whole.comparisons):
+        return "it exports, loads and runs, but it returns nothing that could be compared"
+    return whole.undecided
 
 
 def graph_to_show(outcomes: dict[Trial, Outcome], replaced: frozenset[str]) -> str | None:
@@ -142,10 +149,12 @@ def graph_to_show(outcomes: dict[Trial, Outcome], replaced: frozenset[str]) -> s
 
 def versions() -> dict[str, str]:
     """The packages whose versions matter to an export."""
-    found: dict[str, Any] = {}
-    for name in _PACKAGES:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            found[name] = "not installed"
-    return found
+    return {name: _version(name) for name in _PACKAGES}
+
+
+@cache
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"

@@ -12,7 +12,14 @@ from typing import Any, Self
 import torch
 
 from onnx_debug.data.call_tree import EagerReport
-from onnx_debug.data.diagnosis import Culprit, Diagnosis, Fix, ModuleCall, Step
+from onnx_debug.data.diagnosis import (
+    Culprit,
+    Diagnosis,
+    Fix,
+    ModuleCall,
+    SearchState,
+    Step,
+)
 from onnx_debug.data.errors import NoSpaceError, PausedError, SessionClosedError
 from onnx_debug.data.events import CulpritFound, Event, Started, TrialFinished, TrialStarted
 from onnx_debug.data.outcome import ClueKind, Mode, Outcome, Stage, Trial, TrialKind
@@ -83,7 +90,7 @@ class Session:
         self._described: dict[tuple[str, int], ModuleCall] = {}
         self._announced: set[str] = set()
         self._request, self._fixes = "", ()  # type: tuple[str, tuple[Fix, ...]]
-        self._finished = self._stopped = self._paused = self._closed = False
+        self._state, self._closed = SearchState.NOT_BEGUN, False
 
     def __enter__(self) -> Self:
         return self
@@ -99,12 +106,15 @@ class Session:
     @property
     def finished(self) -> bool:
         """Whether the search has ended or was stopped."""
-        return self._finished or self._stopped
+        return self._state in (SearchState.FINISHED, SearchState.STOPPED)
 
     def step(self) -> Step | None:
         """Run the next trial of the search and return it; None when the search has ended or was stopped, or `pause` was called."""
         with self._pausable():
-            return self._step()
+            step = self._step()
+        if self._state is SearchState.RUNNING:
+            self._state = SearchState.PAUSED
+        return step
 
     def run(self) -> Diagnosis:
         """Run the search to its end, or until `pause`. Ctrl-C stops it. What was found so far stays."""
@@ -152,8 +162,8 @@ class Session:
 
     def stop(self) -> None:
         """End the search for good; what was found so far stays."""
-        if not self._finished:
-            self._stopped = True
+        if self._state is not SearchState.FINISHED:
+            self._state = SearchState.STOPPED
         self._lab.close(keep_files=True)
         self._closed = True
 
@@ -167,17 +177,18 @@ class Session:
     def diagnosis(self) -> Diagnosis:
         """What is known so far."""
         findings = self._search.findings if self._search is not None else None
-        whole = findings.whole if findings is not None else None
         eager = self._report
-        if whole is None and eager is not None and eager.outcome.failure is not None:
-            whole = eager.outcome
+        whole = self._whole()
         made = Diagnosis(
             model_class=type(self._case.model).__name__,
             failure=whole.failure if whole is not None else None,
             culprits=self._culprits(),
             sufficient=findings.sufficient if findings is not None else None,
             request=self._request,
-            stopped=self._stopped or self._paused,
+            unresolved=assemble.undecided(whole) if whole is not None else "",
+            ours=whole is not None and whole.ours,
+            stages=whole.stages if whole is not None else (),
+            search=self._state,
             fixes=self._fixes,
             onnx_path=assemble.graph_to_show(
                 self._outcomes, findings.names if findings is not None else frozenset()
@@ -200,6 +211,13 @@ class Session:
         keep_while_used(made, self._lab.directory)
         return made
 
+    def _whole(self) -> Outcome | None:
+        """What the whole model's trial answered, or else its eager run, where that was the end."""
+        if self._search is not None:
+            return self._search.findings.whole
+        found = self._report.outcome if self._report is not None else None
+        return found if found is not None and (found.failed or found.unresolved) else None
+
     # --- the search
 
     @contextlib.contextmanager
@@ -212,14 +230,15 @@ class Session:
             self._lab.resume()
 
     def _step(self) -> Step | None:
-        self._paused = False
         try:
             self._begin()
             return None if self.finished else self._go_on()
         except PausedError:
-            self._paused = True
+            self._state = SearchState.PAUSED
         except SessionClosedError:
-            if not self._stopped:  # by an event's receiver, or from another thread
+            if (
+                self._state is not SearchState.STOPPED
+            ):  # by an event's receiver, or from another thread
                 raise
         except NoSpaceError as error:
             self._notes.append(str(error))
@@ -229,6 +248,8 @@ class Session:
     def _begin(self) -> None:
         if self._closed:
             raise SessionClosedError("this session is closed; make a new one")
+        if not self.finished:
+            self._state = SearchState.RUNNING
         if self._report is not None:
             return
         self._report = found = self._lab.eager(self._timeout)
@@ -236,8 +257,8 @@ class Session:
             self._notes.append(
                 "The model is in training mode; call model.eval() first unless that is intended."
             )
-        if found.outcome.failure is not None:
-            self._finished = True
+        if found.outcome.failure is not None or found.outcome.unresolved:
+            self._state = SearchState.FINISHED
         else:
             self._search = Search(found.tree())
             self._asking = self._search.run()
@@ -261,13 +282,13 @@ class Session:
     def _finish(self) -> None:
         """The search has ended: what remains is the request, and the file that the user asked for."""
         findings = self._search.findings if self._search is not None else None
-        whole = findings.whole if findings is not None else None
         if findings is not None and findings.request_at_fault:
-            self._explain_request(_unmet(whole))
-        self._finished = True
-        if whole is not None and whole.ok:
+            self._explain_request(_unmet(findings.whole))
+        self._state = SearchState.FINISHED
+        found = self.diagnosis
+        if found.ok:
             try:
-                deliver(self._case.f, whole.onnx_path)
+                deliver(self._case.f, found.onnx_path)
             except OSError as error:
                 self._notes.append(
                     f"The model exports, but it could not be written to {self._case.f}: {error.strerror or error}."

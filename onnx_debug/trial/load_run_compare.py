@@ -19,9 +19,11 @@ from onnx_debug.data.outcome import (
     NodeError,
     Outcome,
     Stage,
+    StageResult,
     Trial,
     TrialKind,
     signature,
+    skipped,
     stages_before,
 )
 from onnx_debug.explain import drift, locate
@@ -42,27 +44,30 @@ class Check:
         self._tolerance = compare.tolerance_of(bench.case)
         self._rows: list[Comparison] = []
         self._node_errors: tuple[NodeError, ...] = ()
-        self._note = ""
+        self._skipped: tuple[StageResult, ...] = ()
 
     def outcome(self, trial: Trial) -> Outcome:
-        """Go through the stages until one fails."""
+        """Go through the stages until one fails, or cannot be tried."""
+        failure: Failure | None = None
         try:
             failure = self._load() or self._compare_all(trial)
         except runtime.NestedPlaceholderError:
-            failure = (
-                None  # what can be exported was exported; running it would need the replaced module
+            reason = (
+                "a placeholder stands inside a branch or a loop, where it cannot be given values"
             )
-        stages = stages_before(failure.stage) if failure else tuple(Stage)
+            self._skipped = skipped((Stage.LOAD, Stage.RUN, Stage.COMPARE), reason)
+        done = stages_before(failure.stage) if failure else tuple(Stage)
+        missing = {one.stage for one in self._skipped}
         return Outcome(
             failure,
+            skipped=self._skipped,
             hints=self._hints,
-            passed=stages,
+            passed=tuple(stage for stage in done if stage not in missing),
             onnx_path=str(self._target.path),
             comparisons=tuple(self._rows),
             asked=self._asked(trial),
             node_errors=self._node_errors,
             log=self._seen.log,
-            note=self._note,
         )
 
     def _load(self) -> Failure | None:
@@ -75,6 +80,7 @@ class Check:
         return None
 
     def _compare_all(self, trial: Trial) -> Failure | None:
+        compared = False
         for index in sorted(self._target.expected):
             expected = self._target.expected[index]
             if (
@@ -86,6 +92,10 @@ class Check:
             failure = self._compare(trial, index, expected)
             if failure is not None:
                 return failure
+            compared = True
+        if not compared and not self._skipped:
+            reason = "what eager returns for these inputs is not known"
+            self._skipped = skipped((Stage.RUN, Stage.COMPARE), reason)
         return None
 
     def _eager_answer(self) -> list[torch.Tensor] | None:
@@ -106,7 +116,8 @@ class Check:
                 self._target.options.get("input_names") or (),
             )
         except ValueError as error:
-            self._note = f"The values were not compared: {error}."
+            reason = f"the inputs of the file could not be matched with the model's: {error}"
+            self._skipped = skipped((Stage.RUN, Stage.COMPARE), reason)
             return None
         feeds |= self._recorded_outputs(trial, index)
         try:

@@ -64,6 +64,7 @@ def run_trial(bench: Bench, trial: Trial) -> Answer:
     except Exception as error:  # noqa: BLE001 - our own mistake must not pass for a failure of the user's model
         answer = Answer(
             Outcome(
+                ours=True,
                 unresolved=f"onnx_debug could not run this trial: {type(error).__name__}: {error}",
                 log=traceback.format_exc(),
             )

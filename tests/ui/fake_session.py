@@ -14,7 +14,6 @@ import onnx
 from onnx import TensorProto, helper
 
 from onnx_debug.data.diagnosis import (
-    Answer,
     Culprit,
     Diagnosis,
     ModuleCall,
@@ -26,7 +25,7 @@ from onnx_debug.data.diagnosis import (
 )
 from onnx_debug.data.errors import PausedError
 from onnx_debug.data.events import CulpritFound, Started, TrialFinished, TrialStarted
-from onnx_debug.data.outcome import Failure, Mode, Source, Stage, Trial
+from onnx_debug.data.outcome import Failure, Mode, Source, Stage, Trial, Verdict
 from onnx_debug.onnx_file import display
 
 GUILTY = ("blocks.1.extra", "blocks.3.extra")
@@ -171,12 +170,12 @@ class FakeSession:
         self._begun = time.time()
         self._started = False
         self._plan = [
-            ("", (), Answer.FAILED, "export the whole model"),
-            ("blocks.1.extra", (), Answer.FAILED, "does blocks.1.extra fail alone?"),
-            ("", GUILTY[:1], Answer.FAILED, "check the rest of the model"),
-            ("blocks.2", (), Answer.PASSED, "does blocks.2 fail alone?"),
-            ("blocks.3.extra", (), Answer.FAILED, "another Bad: does it fail alone too?"),
-            ("", GUILTY, Answer.PASSED, "check the rest of the model"),
+            ("", (), Verdict.FAILED, "export the whole model"),
+            ("blocks.1.extra", (), Verdict.FAILED, "does blocks.1.extra fail alone?"),
+            ("", GUILTY[:1], Verdict.FAILED, "check the rest of the model"),
+            ("blocks.2", (), Verdict.PASSED, "does blocks.2 fail alone?"),
+            ("blocks.3.extra", (), Verdict.FAILED, "another Bad: does it fail alone too?"),
+            ("", GUILTY, Verdict.PASSED, "check the rest of the model"),
         ]
 
     @property
@@ -233,7 +232,7 @@ class FakeSession:
         return self._answer(
             module,
             stubs,
-            Answer.PASSED if set(GUILTY) <= set(stubs) else Answer.FAILED,
+            Verdict.PASSED if set(GUILTY) <= set(stubs) else Verdict.FAILED,
             "asked for",
         )
 
@@ -243,12 +242,12 @@ class FakeSession:
     def pause(self) -> None:
         self._pausing.set()
 
-    def _answer(self, module: str, stubs: tuple[str, ...], answer: Answer, why: str) -> Step:
+    def _answer(self, module: str, stubs: tuple[str, ...], answer: Verdict, why: str) -> Step:
         self.on_event(TrialStarted(len(self._steps) + 1, Trial(module, frozenset(stubs)), why))
         self._pausing.clear()
         if self._pausing.wait(self._pause):
             raise PausedError
-        failed = answer is Answer.FAILED
+        failed = answer is Verdict.FAILED
         step = Step(
             module,
             stubs,

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.browser
 
 SETUP = """import time
 from tests.ui.fake_session import FakeSession
-from onnx_debug.ui.panel import panel, saved, show
+from onnx_debug.frontends.panel.panel import panel, saved, show
 from IPython.display import HTML, display"""
 LIVE = """session = FakeSession(nodes=1000, pause=0.4)
 shown = panel(session)

@@ -27,7 +27,7 @@ from tests.ui.fake_session import FakeSession, culprit, graph
 pytestmark = pytest.mark.browser
 
 SETUP = """from onnx_debug.frontends.panel.panel import panel, saved
-from onnx_debug.renderers.html import small
+from onnx_debug.render.html import small
 from tests.ui.fake_session import FakeSession
 from IPython.display import HTML, display"""
 LIVE = """shown = panel(FakeSession(pause=0.0))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 
-from onnx_debug.data.diagnosis import Answer, Culprit, Diagnosis, ModuleInfo, Proof, ProofKind, Step
-from onnx_debug.data.outcome import Failure, Mode, Stage
+from onnx_debug.data.diagnosis import Culprit, Diagnosis, ModuleInfo, Proof, ProofKind, Step
+from onnx_debug.data.outcome import Failure, Mode, Stage, Verdict
 from onnx_debug.render.page.tree import State, children_of, rows, states
 
 FAILURE = Failure(Stage.TRANSLATE, Mode.ERROR, "s")
@@ -31,8 +31,8 @@ def modules(names: list[str] = NAMES) -> tuple[ModuleInfo, ...]:
     )
 
 
-def step(module: str, answer: Answer, *stubs: str, stage: Stage = Stage.TRANSLATE) -> Step:
-    failed = answer is Answer.FAILED
+def step(module: str, answer: Verdict, *stubs: str, stage: Stage = Stage.TRANSLATE) -> Step:
+    failed = answer is Verdict.FAILED
     return Step(
         module,
         stubs,
@@ -86,26 +86,26 @@ def test_nothing_is_known_before_a_trial() -> None:
 
 
 def test_a_module_that_passes_vouches_for_what_is_in_it() -> None:
-    found = states(diagnosis(step("blocks.1", Answer.PASSED)))
+    found = states(diagnosis(step("blocks.1", Verdict.PASSED)))
     assert found == {"blocks.1": State.PASSES, "blocks.1.lin": State.PASSES}
 
 
 def test_a_passing_trial_says_nothing_of_what_was_replaced_in_it() -> None:
-    found = states(diagnosis(step("", Answer.PASSED, "blocks.1.lin")))
+    found = states(diagnosis(step("", Verdict.PASSED, "blocks.1.lin")))
     assert {fqn for fqn in NAMES if fqn not in found} == {"", "blocks", "blocks.1", "blocks.1.lin"}
 
 
 def test_a_module_that_fails_alike_contains_a_culprit() -> None:
-    found = states(diagnosis(step("blocks.1", Answer.FAILED)))
+    found = states(diagnosis(step("blocks.1", Verdict.FAILED)))
     assert found == {"blocks.1": State.CONTAINS, "blocks": State.CONTAINS, "": State.CONTAINS}
 
 
 def test_another_failure_says_nothing() -> None:
-    assert states(diagnosis(step("blocks.1", Answer.FAILED, stage=Stage.LOAD))) == {}
+    assert states(diagnosis(step("blocks.1", Verdict.FAILED, stage=Stage.LOAD))) == {}
 
 
 def test_unresolved_is_said() -> None:
-    assert states(diagnosis(step("blocks.1", Answer.UNRESOLVED))) == {"blocks.1": State.UNRESOLVED}
+    assert states(diagnosis(step("blocks.1", Verdict.UNRESOLVED))) == {"blocks.1": State.UNRESOLVED}
 
 
 def test_a_sufficient_set_clears_everybody_else() -> None:
@@ -136,7 +136,7 @@ def test_five_thousand_modules_are_quick() -> None:
         *(f"blocks.{i}.{part}" for i in range(1_000) for part in "abcd"),
     ]
     many = tuple(ModuleInfo(name, "Layer", calls=1) for name in names)
-    trials = tuple(step(f"blocks.{i}", Answer.PASSED) for i in range(50))
+    trials = tuple(step(f"blocks.{i}", Verdict.PASSED) for i in range(50))
     culprits = tuple(
         Culprit(f"blocks.{i}.a", "Layer", True, Proof(ProofKind.ALONE), FAILURE)
         for i in range(900, 918)

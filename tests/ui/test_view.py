@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from onnx_debug.data.diagnosis import Answer, Diagnosis, ModuleInfo, Step
-from onnx_debug.data.outcome import Comparison, Mode, NodeError, Source, Stage
+from onnx_debug.data.diagnosis import Diagnosis, ModuleInfo, Step
+from onnx_debug.data.outcome import Comparison, Mode, NodeError, Source, Stage, Verdict
 from onnx_debug.onnx_file import display
 from onnx_debug.render.page import drawing, sources, tree, view
 from tests import samples
@@ -99,9 +99,9 @@ def test_modules_of_one_class_share_its_source() -> None:
 
 def test_steps_read_as_sentences() -> None:
     trials = (
-        Step("blocks.3", (), 0, "", Answer.FAILED, 0.1, Stage.CAPTURE, Mode.TIMEOUT),
-        Step("blocks.3", ("blocks.3.b", "blocks.3.a"), 0, "", Answer.PASSED, 0.1),
-        Step("", ("a", "b", "c"), 0, "", Answer.UNRESOLVED, 0.1),
+        Step("blocks.3", (), 0, "", Verdict.FAILED, 0.1, Stage.CAPTURE, Mode.TIMEOUT),
+        Step("blocks.3", ("blocks.3.b", "blocks.3.a"), 0, "", Verdict.PASSED, 0.1),
+        Step("", ("a", "b", "c"), 0, "", Verdict.UNRESOLVED, 0.1),
     )
     assert [(step["what"], step["said"]) for step in view.steps(trials, "Net")] == [
         ("blocks.3 alone", "does not end at capture"),

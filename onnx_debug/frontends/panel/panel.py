@@ -1,7 +1,7 @@
 """The panel: shows a diagnosis, live while it is made, and runs trials that the user asks for.
 
     from onnx_debug import Session
-    from onnx_debug.ui.panel import panel
+    from onnx_debug.frontends.panel.panel import panel
 
     shown = panel(Session(model, args))   # or panel(diagnosis)
     shown                                 # displays; its buttons step, run, stop, try modules

@@ -6,7 +6,8 @@ from collections.abc import Collection, Iterable, Sequence
 from enum import StrEnum
 from typing import Any
 
-from onnx_debug.data.diagnosis import Answer, Diagnosis, ModuleInfo, Step
+from onnx_debug.data.diagnosis import Diagnosis, ModuleInfo, Step
+from onnx_debug.data.outcome import Verdict
 from onnx_debug.render.page.sources import codes
 
 
@@ -85,12 +86,12 @@ def states(d: Diagnosis, replaced: Collection[str] = ()) -> dict[str, State]:
 
 def _answered(step: Step, known: set[str], d: Diagnosis) -> dict[str, State]:
     """What one trial says about modules; a trial that fails for another reason than the model says nothing."""
-    if step.answer is Answer.PASSED:
+    if step.answer is Verdict.PASSED:
         inside = {fqn for fqn in known if _within(fqn, step.module)}
         return dict.fromkeys(_outside(inside, step.stubs), State.PASSES)
     if step.stubs or not step.module:
         return {}
-    if step.answer is Answer.UNRESOLVED:
+    if step.answer is Verdict.UNRESOLVED:
         return {step.module: State.UNRESOLVED}
     alike = d.failure is None or (step.stage, step.mode) == (d.failure.stage, d.failure.mode)
     return (

@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from typing import Any
 
 from onnx_debug.data.diagnosis import (
-    Answer,
     Culprit,
     Diagnosis,
     ModuleCall,
@@ -18,11 +17,21 @@ from onnx_debug.data.diagnosis import (
     Step,
     TensorInfo,
 )
-from onnx_debug.data.outcome import Asked, Comparison, Failure, Mode
+from onnx_debug.data.outcome import (
+    Asked,
+    Comparison,
+    Failure,
+    Mode,
+    Stage,
+    StageResult,
+    StageState,
+    Verdict,
+)
 from onnx_debug.render import words
 from onnx_debug.render.page.sources import class_source
 from onnx_debug.render.reasons import first_line, why
 from onnx_debug.render.source import ReadLines, read_lines
+from onnx_debug.render.verdict import MARKS, TONES, headline, next_step
 
 _LONGEST_ERROR = 20_000  # characters
 
@@ -31,16 +40,10 @@ def view(
     d: Diagnosis, *, read: ReadLines = read_lines, cell_name: words.CellName | None = None
 ) -> dict[str, Any]:
     """Everything the panel shows of a diagnosis but the tree, the steps, the log and the graph."""
-    pending = (
-        d.failure is None and not d.trials and not d.stopped
-    )  # a session that has not begun looks as if all were well
     return {
-        "verdict": "open"
-        if pending or (d.failure is None and not d.ok)
-        else "good"
-        if d.ok
-        else "bad",
-        "headline": f"{d.model_class}: not examined yet." if pending else words.headline(d),
+        "verdict": TONES[d.verdict],
+        "mark": MARKS[d.verdict],
+        "headline": headline(d),
         "proven": words.proven(d),
         "unproven": words.unproven(d),
         "next": _next(d),
@@ -64,26 +67,23 @@ def view(
 def _next(d: Diagnosis) -> str:
     """What to do now; of an export that passes, how well it agrees."""
     if not d.ok or not d.comparisons:
-        step = words.next_step(d)
+        step = next_step(d)
         return f"Next: {step}" if step else ""
     inputs = words.plural(len({row.input_index for row in d.comparisons}), "input set")
     return f"Compared with eager on {inputs}: {words.agreement(d.comparisons)}."
 
 
 def stages(d: Diagnosis) -> list[dict[str, str]]:
-    """Every stage with its state: passed, failed, or ahead (not reached, or not known yet)."""
-    reached = (
-        words.ALL_STAGES.index(d.failure.stage)
-        if d.failure
-        else len(words.ALL_STAGES)
-        if d.ok and d.trials
-        else 0
-    )
-    state = ["passed" if index < reached else "ahead" for index in range(len(words.ALL_STAGES))]
-    if d.failure:
-        state[reached] = "failed"
+    """Every stage with what became of it; all of them lie ahead while nothing is known."""
+    ahead = tuple(StageResult(stage, StageState.NOT_REACHED) for stage in Stage)
     return [
-        {"name": stage.value, "state": state[index]} for index, stage in enumerate(words.ALL_STAGES)
+        {
+            "name": result.stage.value,
+            "state": words.STAGE_MARKS[result.state][0],
+            "mark": words.STAGE_MARKS[result.state][1],
+            "said": ": ".join(filter(None, (result.state.value, result.reason))),
+        }
+        for result in d.stages or ahead
     ]
 
 
@@ -208,7 +208,7 @@ def _error(failure: Failure) -> str:
 
 
 def _said(step: Step) -> str:
-    if step.answer is not Answer.FAILED or step.stage is None:
+    if step.answer is not Verdict.FAILED or step.stage is None:
         return step.answer.value
     how = {
         Mode.ERROR: "fails",

@@ -21,11 +21,9 @@ import { tree } from './tree.js';
  */
 const EMPTY = {
     rows: [], states: {}, sources: [], steps: [], replaced: [], live: false, progress: { running: false, text: '', error: '', since: 0, seconds: 0, finished: true },
-    view: { verdict: 'open', headline: '', stages: [], culprits: [], fixes: [], seen: [], asked: [], comparisons: [], notes: [], unproven: [], proven: '', next: '', error: '' },
+    view: { verdict: 'open', mark: '…', headline: '', stages: [], culprits: [], fixes: [], seen: [], asked: [], comparisons: [], notes: [], unproven: [], proven: '', next: '', error: '' },
 };
 const WIDE = 1250; // pixels; below this, layer and graph take turns
-const VERDICTS = { good: '✓', bad: '✗', open: '○' };
-const STAGES = { passed: ['✓', 'passed'], failed: ['✗', 'failed'], ahead: ['·', 'not reached'] };
 
 /**
  * @param {{act?: (type: string, content?: object) => void, select?: (fqn: string) => void, graph?: (wish: object) => void}} handlers
@@ -159,11 +157,11 @@ export function panel(host, { act = null, select: onSelect = () => {}, graph: sh
     function drawHead() {
         const { view, progress } = data;
         root.dataset.verdict = view.verdict;
-        mark.textContent = progress.running && view.verdict !== 'bad' ? '…' : VERDICTS[view.verdict];
-        headline.textContent = progress.running && view.verdict === 'open' ? `Examining ${view.modelClass} …` : view.headline;
+        mark.textContent = view.mark;
+        headline.textContent = view.headline;
         sentence.textContent = view.next;
-        strip.replaceChildren(...view.stages.map(({ name, state }) => h(`li.od-${state}`, { title: STAGES[state][1] },
-            name, ' ', h('span', { 'aria-hidden': true }, STAGES[state][0]), h('span.od-unseen', {}, ` ${STAGES[state][1]}`))));
+        strip.replaceChildren(...view.stages.map(({ name, state, mark: sign, said }) => h(`li.od-${state}`, { title: said },
+            name, ' ', h('span', { 'aria-hidden': true }, sign), h('span.od-unseen', {}, ` ${said}`))));
         pages.reveal('fixes', view.fixes.length > 0);
         pages.badge('fixes', view.fixes.length ? `${view.fixes.length} ✓` : '');
         fixesPage.replaceChildren(fixes(view.fixes));
