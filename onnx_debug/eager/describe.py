@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Iterator
+from inspect import ismodule
 from typing import Any
 
 import torch
@@ -81,7 +82,7 @@ def _named_tensors(
             yield from _named_tensors(
                 item, f"{name}[{position}]" if name else str(position), depth + 1
             )
-    elif depth < 4 and hasattr(value, "__dict__") and not callable(value):
+    elif depth < 4 and hasattr(value, "__dict__") and not callable(value) and not ismodule(value):
         for key, item in vars(value).items():
             yield from _named_tensors(item, f"{name}.{key}" if name else key, depth + 1)
 

@@ -3,23 +3,22 @@
 Modules hand each other dataclasses, caches, packed sequences and nested containers. The pickle
 protocol already knows how to take all of them apart; its persistent ids let the tensors (and
 symbolic numbers) out on the way. So one mechanism serves recording, moving values between
-processes, and exporting a submodule through a wrapper that has only tensors at its border.
+processes, and exporting a submodule through a wrapper that has only tensors at its border. What
+pickle cannot import, `identity` finds again.
 """
 
 from __future__ import annotations
 
-import gc
 import io
 import pickle
-import types
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
 
 from onnx_debug.compat import torch_internals
+from onnx_debug.eager import identity
 
 
 class PackingError(Exception):
@@ -128,11 +127,10 @@ class _Pickler(pickle.Pickler):
                 self._seen[id(obj)] = len(self.leaves)
                 self.leaves.append(obj)
             return self._seen[id(obj)]
-        if isinstance(obj, nn.Module | types.ModuleType) or _cannot_be_imported(obj):
-            # Our processes are forks of one another, so what existed before the fork lives at the
-            # same address in all of them.
-            return ("object", id(obj))
-        return None
+        return identity.address(obj)
+
+    def reducer_override(self, obj: Any) -> Any:
+        return identity.taken_apart(obj)
 
 
 class _Unpickler(pickle.Unpickler):
@@ -141,18 +139,9 @@ class _Unpickler(pickle.Unpickler):
         self._leaves = leaves
 
     def persistent_load(self, pid: Any) -> Any:
-        return self._leaves[pid] if isinstance(pid, int) else _object_at(pid[1])
-
-
-def _cannot_be_imported(obj: Any) -> bool:
-    """True for classes and functions that were made inside a function: pickle finds such things by their import path only."""
-    return isinstance(obj, type | types.FunctionType) and (
-        "<locals>" in obj.__qualname__ or "<lambda>" in obj.__qualname__
-    )
-
-
-def _object_at(address: int) -> Any:
-    for candidate in gc.get_objects():
-        if id(candidate) == address:
-            return candidate
-    raise PackingError("an object of the recorded value does not exist in this process")
+        if isinstance(pid, int):
+            return self._leaves[pid]
+        try:
+            return identity.at(pid)
+        except LookupError as error:
+            raise PackingError(str(error)) from error
