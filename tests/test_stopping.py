@@ -145,9 +145,10 @@ def test_files_live_as_long_as_the_diagnosis():
 def test_a_fork_server_that_hangs_does_not_outlive_its_user():
     script = """
         import os, threading, psutil, torch, onnx_debug
-        from onnx_debug import line, torch_internals
-        line._LONGEST_SILENCE = 3.0
-        torch_internals.warm_up = lambda dynamo: threading.Event().wait()
+        from onnx_debug.compat import canary
+        from onnx_debug.runner.forked import channel
+        channel._LONGEST_SILENCE = 3.0
+        canary.check = lambda dynamo: threading.Event().wait()
         session = onnx_debug.Session(torch.nn.Linear(2, 2).eval(), (torch.randn(1, 2),), dynamo=False)
         threading.Thread(target=session.step, daemon=True).start()
         while len(children := psutil.Process().children(recursive=True)) < 2:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from onnx_debug.compat import torch_internals
+from onnx_debug.compat import exporter
 from onnx_debug.eager.recorder import CloneOnce, ModuleNames, Recorder, recorded
 from onnx_debug.eager.values import fresh_values
 from onnx_debug.explain.baked import baked_constants
@@ -62,7 +62,7 @@ class Indexes(nn.Module):
 
 
 def export(model, args, path, *, dynamo=False):
-    with torch_internals.reuse_operator_registry(), warnings.catch_warnings():
+    with exporter.reuse_operator_registry(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.onnx.export(
             model.eval(), args, path, verbose=dynamo, dynamo=dynamo

@@ -11,7 +11,7 @@ from torch import nn
 from torch.onnx.verification import verify_onnx_program
 
 import onnx_debug
-from onnx_debug.compat import torch_internals
+from onnx_debug.compat import exporter
 from onnx_debug.data.outcome import Stage
 from onnx_debug.onnx_file import compare, runtime
 from tests import zoo
@@ -47,7 +47,7 @@ def translated_by(function):
 
 
 def torch_passes(model, x, drop=0, **options):
-    with torch_internals.reuse_operator_registry(), warnings.catch_warnings():
+    with exporter.reuse_operator_registry(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(model, (x,), verbose=False, dynamo=True, **options)
     del program.model.graph.outputs[len(program.model.graph.outputs) - drop :]

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from onnx_debug.compat import torch_internals
+from onnx_debug.compat import exporter
 from onnx_debug.eager.recorder import ModuleNames
 from onnx_debug.explain.locate import Locator
 from onnx_debug.explain.node_by_node import compare_values
@@ -46,7 +46,7 @@ class Wave(nn.Module):
 
 
 def exported(model, args, path, **options):
-    with torch_internals.reuse_operator_registry(), warnings.catch_warnings():
+    with exporter.reuse_operator_registry(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(model.eval(), args, verbose=False, **options)
     program.save(path)
@@ -165,7 +165,7 @@ class Counts(nn.Module):
 
 @pytest.mark.parametrize(("model", "culprits"), [(Branches(), []), (Counts(), ["norm"])])
 def test_branches_are_walked_and_buffers_are_no_outputs(model, culprits, tmp_path):
-    with torch_internals.reuse_operator_registry(), warnings.catch_warnings():
+    with exporter.reuse_operator_registry(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
             model.train(), (torch.randn(3, 4),), tmp_path / "m.onnx", verbose=False

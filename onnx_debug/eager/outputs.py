@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from onnx_debug.compat.torch_internals import tree_leaves
+from onnx_debug.compat.tensors import tree_leaves
 from onnx_debug.eager.packing import PackingError
 from onnx_debug.eager.random_state import other_random_numbers
 from onnx_debug.eager.values import like, replace_tensors

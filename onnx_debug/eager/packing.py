@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from onnx_debug.compat import torch_internals
+from onnx_debug.compat import symbols, tensors
 from onnx_debug.eager import identity
 
 
@@ -55,8 +55,7 @@ def pack(value: Any) -> Packed:
     except Exception as error:
         raise PackingError(f"{type(error).__name__}: {error}") from error
     if any(
-        isinstance(leaf, torch.Tensor) and torch_internals.is_transformed(leaf)
-        for leaf in pickler.leaves
+        isinstance(leaf, torch.Tensor) and tensors.is_transformed(leaf) for leaf in pickler.leaves
     ):
         raise PackingError(
             "a tensor inside a torch.func transform, such as vmap or grad, has no value of its own"
@@ -122,7 +121,7 @@ class _Pickler(pickle.Pickler):
         self._seen: dict[int, int] = {}
 
     def persistent_id(self, obj: Any) -> Any:
-        if isinstance(obj, torch.Tensor) or torch_internals.is_symbolic(obj):
+        if isinstance(obj, torch.Tensor) or symbols.is_symbolic(obj):
             if id(obj) not in self._seen:
                 self._seen[id(obj)] = len(self.leaves)
                 self.leaves.append(obj)

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from onnx_debug.compat import torch_internals
+from onnx_debug.compat import modules, symbols, tensors
 from onnx_debug.data.call_tree import CallInfo, Tree
 from onnx_debug.data.diagnosis import ModuleInfo
 from onnx_debug.data.outcome import Source
@@ -188,7 +188,7 @@ class Recorder:
         """The recording of the first run that called a module: a later one may have its dynamic sizes already fixed."""
         return next((recording for recording in self.recordings if recording.calls), self.recording)
 
-    def wrap(self, original: torch_internals.ModuleCall) -> torch_internals.ModuleCall:
+    def wrap(self, original: modules.ModuleCall) -> modules.ModuleCall:
         """The `nn.Module.__call__` that records."""
 
         def call_module(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
@@ -228,14 +228,14 @@ class Recorder:
         if packed is None:
             return call, []
         call.arguments = Packed(packed.template, tuple(self._copy(leaf) for leaf in packed.leaves))
-        return call, [(leaf, _version(leaf)) for leaf in packed.leaves]
+        return call, [(leaf, tensors.version(leaf)) for leaf in packed.leaves]
 
     def _finish(self, call: Call, leaves: list[tuple[Any, int | None]], output: Any) -> None:
         call.fixed = _became_fixed(call, [leaf for leaf, _ in leaves])
         packed = self._pack(call, output)
         returned = {id(leaf) for leaf in packed.leaves} if packed is not None else set()
         changed = [
-            version is not None and _version(leaf) != version and id(leaf) not in returned
+            version is not None and tensors.version(leaf) != version and id(leaf) not in returned
             for leaf, version in leaves
         ]
         call.mutated = tuple(position for position, mutated in enumerate(changed) if mutated)
@@ -263,13 +263,6 @@ def _became_fixed(call: Call, leaves: list[Any]) -> bool:
     )
 
 
-def _version(leaf: Any) -> int | None:
-    """How often a tensor was changed in place; None where that is not counted."""
-    if not isinstance(leaf, torch.Tensor) or leaf.is_inference():
-        return None
-    return leaf._version
-
-
 class CloneOnce:
     """Clones a tensor once per version: an activation is the output of one module and the input of the next."""
 
@@ -281,10 +274,14 @@ class CloneOnce:
         if not isinstance(leaf, torch.Tensor):
             return leaf
         known = self._known.get(id(leaf))
-        if known is not None and known[0]() is leaf and known[1] == _version(leaf) is not None:
+        if (
+            known is not None
+            and known[0]() is leaf
+            and known[1] == tensors.version(leaf) is not None
+        ):
             return known[2]
         twin = copy_tensor(leaf)
-        self._known[id(leaf)] = (weakref.ref(leaf), _version(leaf), twin)
+        self._known[id(leaf)] = (weakref.ref(leaf), tensors.version(leaf), twin)
         return twin
 
 
@@ -309,17 +306,17 @@ def copy_tensor(tensor: torch.Tensor) -> torch.Tensor:
 def recorded(recorder: Recorder) -> Iterator[Recorder]:
     """Record every module call in the block."""
 
-    def wrap(original: torch_internals.ModuleCall) -> torch_internals.ModuleCall:
+    def wrap(original: modules.ModuleCall) -> modules.ModuleCall:
         def in_python(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
             """A compiled module runs as it was written, so that the calls inside it are seen."""
-            if not torch_internals.is_compiled(module):
+            if not modules.is_compiled(module):
                 return original(module, *args, **kwargs)
             with torch.compiler.set_stance("force_eager"):
                 return original(module, *args, **kwargs)
 
         return recorder.wrap(in_python)
 
-    with torch_internals.intercept_module_calls(wrap):
+    with modules.intercept_module_calls(wrap):
         yield recorder
 
 
@@ -337,7 +334,6 @@ class Leaf:
     sizes: tuple[int | str, ...] = ()
     hints: tuple[int | None, ...] = ()
     requires_grad: bool = False
-    stride_order: tuple[int, ...] = ()
     number: str = ""
     expression: str = ""
 
@@ -350,21 +346,9 @@ class Leaf:
 def describe_leaf(leaf: Any) -> Leaf:
     """The description of a (fake) tensor or a symbolic number."""
     if isinstance(leaf, torch.Tensor):
-        hints = tuple(torch_internals.size_hint(size) for size in leaf.shape)
-        sizes = tuple(torch_internals.size_expression(size) for size in leaf.shape)
-        return Leaf(leaf.dtype, sizes, hints, leaf.requires_grad, _stride_order(leaf))
+        hints = tuple(symbols.size_hint(size) for size in leaf.shape)
+        sizes = tuple(symbols.size_expression(size) for size in leaf.shape)
+        return Leaf(leaf.dtype, sizes, hints, leaf.requires_grad)
     kind = {torch.SymInt: "int", torch.SymFloat: "float", torch.SymBool: "bool"}[type(leaf)]
-    hint = torch_internals.size_hint(leaf)
-    return Leaf(
-        None, (), (hint,), number=kind, expression=str(torch_internals.size_expression(leaf))
-    )
-
-
-def _stride_order(tensor: torch.Tensor) -> tuple[int, ...]:
-    """Axes from the widest stride to the narrowest, by hints; empty where a stride depends on data."""
-    if tensor.layout is not torch.strided:
-        return ()
-    strides = [torch_internals.size_hint(stride) for stride in tensor.stride()]
-    if any(stride is None for stride in strides):
-        return ()
-    return tuple(sorted(range(len(strides)), key=lambda axis: -(strides[axis] or 0)))
+    hint = symbols.size_hint(leaf)
+    return Leaf(None, (), (hint,), number=kind, expression=str(symbols.size_expression(leaf)))

@@ -13,11 +13,12 @@ import numpy.typing as npt
 import onnx
 import torch
 
-from onnx_debug.compat.torch_internals import tree_leaves
+from onnx_debug.compat.tensors import tree_leaves
 from onnx_debug.data.outcome import Clue, ClueKind
 from onnx_debug.eager.packing import Packed, unpack
 from onnx_debug.eager.recorder import Recording
-from onnx_debug.explain.locate import Locator, from_onnx_nodes
+from onnx_debug.explain.graph_nodes import from_onnx_nodes
+from onnx_debug.explain.locate import Locator
 
 Array = npt.NDArray[Any]
 

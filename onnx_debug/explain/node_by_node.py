@@ -18,8 +18,10 @@ import torch
 from torch import fx
 from torch.export.graph_signature import InputKind, OutputKind
 
+from onnx_debug.compat.graphs import operator_name
 from onnx_debug.data.outcome import Clue, ClueKind, NodeError
-from onnx_debug.explain.locate import Locator, from_fx_node, operator_name
+from onnx_debug.explain.graph_nodes import from_fx_node
+from onnx_debug.explain.locate import Locator
 from onnx_debug.onnx_file.compare import Tolerance, compare_outputs
 from onnx_debug.onnx_file.intermediate import OnnxValues
 

@@ -17,7 +17,9 @@ import numpy as np
 import torch
 
 from onnx_debug.data.outcome import Clue, ClueKind
-from onnx_debug.explain.locate import Locator, from_frames
+from onnx_debug.explain.exceptions import from_frames
+from onnx_debug.explain.installed import is_library
+from onnx_debug.explain.locate import Locator
 from onnx_debug.request.case import Case
 
 
@@ -46,9 +48,8 @@ class _Watch:
 
     def _enter(self, frame: FrameType, *_: Any) -> Any:
         """Follow the lines of a module's or the user's function; a draw in any other counts for the line that calls it."""
-        if self._locator.names.fqn(frame.f_locals.get("self")) is None and self._locator.is_torch(
-            frame
-        ):
+        owner = self._locator.names.fqn(frame.f_locals.get("self"))
+        if owner is None and is_library(frame.f_code.co_filename):
             return None
         line = frame.f_lineno
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from onnx_debug.data.outcome import Clue, ClueKind
 from onnx_debug.eager.recorder import ModuleNames
-from onnx_debug.explain import locate
+from onnx_debug.explain.locate import Locator
 from onnx_debug.explain.random_lines import drawing_lines
 from onnx_debug.request.case import Case
 
@@ -33,7 +33,7 @@ def with_drawing_line(random: Clue, case: Case) -> Clue:
     """The clue with the line that draws, if it is one of the module's own, or below one. Runs the model once."""
     names = ModuleNames(case.model)
     found = next(
-        (clue for clue in drawing_lines(case, locate.Locator(names)) if clue.fqn == random.fqn),
+        (clue for clue in drawing_lines(case, Locator(names)) if clue.fqn == random.fqn),
         random,
     )
     return replace(found, reason=random.reason)

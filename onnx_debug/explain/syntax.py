@@ -28,12 +28,12 @@ def enclosing_loop(source: Source) -> Source | None:
             found = node if isinstance(node, _LOOPS) else None
     if found is None:
         return None
-    return Source(
-        source.file,
-        found.lineno,
-        linecache.getline(source.file, found.lineno).strip(),
-        source.function,
-    )
+    return source_at(source.file, found.lineno, source.function)
+
+
+def source_at(file: str, line: int, function: str = "") -> Source:
+    """A line of code, also of a notebook cell."""
+    return Source(file, line, linecache.getline(file, line).strip(), function)
 
 
 def only_return(function: FunctionType) -> Source | None:
@@ -45,11 +45,9 @@ def only_return(function: FunctionType) -> Source | None:
         return None
     returns = [node for node in ast.walk(tree) if isinstance(node, ast.Return)]
     file = function.__code__.co_filename
-    return (
-        _line(Source(file, start, function=function.__name__), start + returns[0].lineno - 1)
-        if len(returns) == 1
-        else None
-    )
+    if len(returns) != 1:
+        return None
+    return source_at(file, start + returns[0].lineno - 1, function.__name__)
 
 
 def only_statement(function: Source) -> Source | None:
@@ -75,11 +73,5 @@ def only_statement(function: Source) -> Source | None:
             simple = len(body) == 1 and not isinstance(
                 body[0], ast.If | ast.For | ast.While | ast.With | ast.Try
             )
-            return _line(function, body[0].lineno) if simple else None
+            return source_at(function.file, body[0].lineno, function.function) if simple else None
     return None
-
-
-def _line(function: Source, line: int) -> Source:
-    return Source(
-        function.file, line, linecache.getline(function.file, line).strip(), function.function
-    )

@@ -11,14 +11,15 @@ import torch
 from onnx_debug.data.outcome import Clue, ClueKind
 from onnx_debug.eager.calls import completion_order
 from onnx_debug.eager.recorder import Recording
-from onnx_debug.explain import locate
+from onnx_debug.explain.graph_nodes import from_onnx_nodes
+from onnx_debug.explain.locate import Locator
 from onnx_debug.onnx_file import runtime
 from onnx_debug.onnx_file.compare import Tolerance, agree, tolerance_of
 from onnx_debug.request.case import Case
 
 
 def first_wrong_module(
-    case: Case, recording: Recording, path: Path, index: int, locator: locate.Locator
+    case: Case, recording: Recording, path: Path, index: int, locator: Locator
 ) -> list[Clue]:
     """The first module whose inputs ONNX computes right and whose output it does not: one session, all values returned."""
     values = _all_values(case, path, index)
@@ -96,13 +97,13 @@ def _among(tensor: torch.Tensor, candidates: list[torch.Tensor], tolerance: Tole
     return False
 
 
-def _line_of(path: Path, fqn: str, locator: locate.Locator) -> Any:
+def _line_of(path: Path, fqn: str, locator: Locator) -> Any:
     """A line of the module's own code that left a node in the graph: the last one, which computes what it returns."""
     model = onnx.load(path, load_external_data=False)
     found = [
         clue
         for node in model.graph.node
-        for clue in locate.from_onnx_nodes([node], locator)
+        for clue in from_onnx_nodes([node], locator)
         if clue.fqn == fqn and clue.source
     ]
     return found[-1].source if found else None

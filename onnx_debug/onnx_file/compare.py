@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from onnx_debug.compat.torch_internals import tree_leaves
+from onnx_debug.compat.tensors import tree_leaves
 from onnx_debug.data.outcome import Comparison
 from onnx_debug.request.case import Case
 

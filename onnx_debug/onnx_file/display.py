@@ -6,7 +6,6 @@ structure.
 
 from __future__ import annotations
 
-import ast
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import onnx
 
+from onnx_debug.compat import onnx_metadata
 from onnx_debug.onnx_file.names import PLACEHOLDER_DOMAIN
 
 LARGE = 3000  # nodes; above this a browser needs seconds to lay the graph out
@@ -29,7 +29,6 @@ _TENSOR_DATA = (
     "string_data",
     "external_data",
 )
-NAME_SCOPES = "pkg.torch.onnx.name_scopes"  # metadata of a node
 FAILING = "onnx_debug.failing"  # metadata of the node at which a capture or translation stopped
 
 
@@ -303,21 +302,9 @@ def _module(node: onnx.NodeProto, original: str, legacy: _LegacyNames) -> str | 
             (attribute.s.decode() for attribute in node.attribute if attribute.name == "module"),
             None,
         )
-    scopes = next((entry.value for entry in node.metadata_props if entry.key == NAME_SCOPES), None)
-    if scopes is not None:
-        return _last_scope(scopes)
+    if onnx_metadata.read(node, onnx_metadata.NAME_SCOPES) is not None:
+        return onnx_metadata.module_path(node)
     return legacy.resolve(original) if original.startswith("/") else None
-
-
-def _last_scope(text: str) -> str | None:
-    """The module in `"['', 'blocks.0', 'linear_1']"`: the last entry but one; the last is the FX node."""
-    try:
-        scopes = ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        return None
-    if not isinstance(scopes, list) or len(scopes) < 2:
-        return None
-    return re.sub(r"@\d+$", "", str(scopes[-2]))  # `lin@1` is the second call of `lin`
 
 
 class _LegacyNames:

@@ -11,7 +11,7 @@ import onnx
 import torch
 from torch import fx
 
-from onnx_debug.compat import torch_internals
+from onnx_debug.compat import symbols
 from onnx_debug.onnx_file import runtime
 
 
@@ -80,5 +80,5 @@ def _bytes(node: fx.Node) -> int:
     value = node.meta.get("val")
     if not isinstance(value, torch.Tensor):
         return 0
-    sizes = [torch_internals.size_hint(size) for size in value.shape]
+    sizes = [symbols.size_hint(size) for size in value.shape]
     return math.prod(size or 0 for size in sizes) * value.element_size()

@@ -14,7 +14,7 @@ import onnxruntime
 import torch
 import torch.utils.dlpack
 
-from onnx_debug.compat.torch_internals import tree_leaves
+from onnx_debug.compat.tensors import tree_leaves
 from onnx_debug.onnx_file.names import PLACEHOLDER_DOMAIN
 from onnx_debug.request.case import Case, Inputs
 from onnx_debug.request.inputs import forward_signature

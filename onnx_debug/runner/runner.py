@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import torch
 
-from onnx_debug.compat import torch_internals
+from onnx_debug.compat import tensors
 from onnx_debug.data.call_tree import EagerReport
 from onnx_debug.data.outcome import Clue, Outcome, Trial
 from onnx_debug.request.case import Case
@@ -53,7 +53,7 @@ def why_not_forked(case: Case) -> str:
     leaves = [
         leaf
         for inputs in case.inputs
-        for leaf in torch_internals.tree_leaves(inputs)
+        for leaf in tensors.tree_leaves(inputs)
         if isinstance(leaf, torch.Tensor)
     ]
     devices = {

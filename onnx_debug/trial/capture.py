@@ -20,10 +20,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from onnx_debug.compat import torch_internals
+from onnx_debug.compat import exporter, modules, symbols
 from onnx_debug.data.outcome import Clue, ClueKind, Stage
 from onnx_debug.eager.recorder import Recorder
-from onnx_debug.explain.locate import Locator, from_frames
+from onnx_debug.explain.exceptions import from_frames
+from onnx_debug.explain.locate import Locator
 
 _LOGGERS = ("torch", "onnxscript", "onnx_ir")
 
@@ -92,9 +93,9 @@ def export(
         watching.enter_context(_logged(output))
         seen.warned = watching.enter_context(warnings.catch_warnings(record=True))
         warnings.simplefilter("always")
-        watching.enter_context(torch_internals.reuse_operator_registry())
+        watching.enter_context(exporter.reuse_operator_registry())
         watching.enter_context(
-            torch_internals.watch_fixed_symbols(
+            symbols.watch_specializations(
                 lambda symbol, size: seen.fixed.extend(_fixed(symbol, size, locator))
             )
         )
@@ -134,33 +135,19 @@ def _watched_exporter(
     seen: Export, recorder: Recorder, reach: Callable[[Stage], None], started: Callable[[], None]
 ) -> Iterator[None]:
     """Notice when the exporter enters and leaves `torch.export.export` and `run_decompositions`."""
-    capture, decompose = torch.export.export, torch.export.ExportedProgram.run_decompositions
 
-    def watched_capture(*args: Any, **kwargs: Any) -> Any:
+    def capture(make: Callable[[], Any], strict: bool) -> Any:
         reach(Stage.CAPTURE)
         started()
         # Dynamo would trace the recorder itself, so a strict capture runs unseen.
-        seeing = (
-            contextlib.nullcontext()
-            if kwargs.get("strict")
-            else torch_internals.intercept_module_calls(recorder.wrap)
-        )
-        with seeing:
-            seen.captured = capture(*args, **kwargs)
+        unseen = contextlib.nullcontext()
+        with unseen if strict else modules.intercept_module_calls(recorder.wrap):
+            seen.captured = make()
         reach(Stage.TRANSLATE)
         return seen.captured
 
-    def watched_decompose(self: Any, *args: Any, **kwargs: Any) -> Any:
-        seen.decomposed = decompose(self, *args, **kwargs)
-        return seen.decomposed
-
-    torch.export.export = watched_capture
-    torch.export.ExportedProgram.run_decompositions = watched_decompose  # type: ignore[method-assign]
-    try:
+    with exporter.watch_steps(capture, lambda program: setattr(seen, "decomposed", program)):
         yield
-    finally:
-        torch.export.export = capture
-        torch.export.ExportedProgram.run_decompositions = decompose  # type: ignore[method-assign]
 
 
 @contextlib.contextmanager
@@ -169,7 +156,7 @@ def _watched_trace(
 ) -> Iterator[None]:
     """Notice when the legacy exporter has run the model for the last time: what comes after is translation."""
 
-    def wrap(original: torch_internals.ModuleCall) -> torch_internals.ModuleCall:
+    def wrap(original: modules.ModuleCall) -> modules.ModuleCall:
         recording = recorder.wrap(original)
 
         def call_module(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
@@ -184,7 +171,7 @@ def _watched_trace(
 
         return call_module
 
-    with torch_internals.intercept_module_calls(wrap):
+    with modules.intercept_module_calls(wrap):
         yield
 
 

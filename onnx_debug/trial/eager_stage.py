@@ -12,7 +12,8 @@ from onnx_debug.data.outcome import Failure, Mode, Outcome, Stage, signature
 from onnx_debug.data.progress import Progress
 from onnx_debug.eager.random_state import other_random_numbers
 from onnx_debug.eager.recorder import CloneOnce, ModuleNames, Recorder, Recording, recorded
-from onnx_debug.explain import locate
+from onnx_debug.explain.exceptions import exception_chain, from_exception
+from onnx_debug.explain.locate import Locator
 from onnx_debug.request.case import Case
 
 
@@ -56,9 +57,9 @@ def run_eager(case: Case, index: int, progress: Progress, *, seed: int | None = 
 
 
 def _eager_failure(error: BaseException, names: ModuleNames) -> Failure:
-    innermost = locate.exception_chain(error)[0]
+    innermost = exception_chain(error)[0]
     kind = type(innermost).__name__
-    found = tuple(locate.from_exception(error, locate.Locator(names)))
+    found = tuple(from_exception(error, Locator(names)))
     details = "".join(traceback.format_exception(error))
     return Failure(
         Stage.EAGER,

@@ -26,7 +26,7 @@ from onnx_debug.data.outcome import (
     skipped,
     stages_before,
 )
-from onnx_debug.explain import drift, locate
+from onnx_debug.explain import drift, graph_nodes
 from onnx_debug.explain.node_by_node import compare_values
 from onnx_debug.onnx_file import compare, runtime
 from onnx_debug.trial import capture
@@ -238,4 +238,4 @@ class Check:
             for node in model.graph.node
             if node.name and (f"'{node.name}'" in message or f"({node.name})" in message)
         ]
-        return locate.from_onnx_nodes(refused or named, self._target.locator)
+        return graph_nodes.from_onnx_nodes(refused or named, self._target.locator)

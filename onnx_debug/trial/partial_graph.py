@@ -20,8 +20,9 @@ import torch
 from onnx import TensorProto, helper
 from torch import fx, nn
 
-from onnx_debug.compat import torch_internals
-from onnx_debug.explain import locate
+from onnx_debug.compat import graphs, onnx_metadata, symbols
+from onnx_debug.explain.exceptions import exception_chain
+from onnx_debug.explain.locate import Locator
 from onnx_debug.onnx_file import display
 
 logger = logging.getLogger(__name__)
@@ -41,9 +42,7 @@ _TYPES = {
 }
 
 
-def save(
-    error: BaseException, module: nn.Module, locator: locate.Locator, path: Path
-) -> str | None:
+def save(error: BaseException, module: nn.Module, locator: Locator, path: Path) -> str | None:
     """Write what was captured of `module` when its export failed with `error`; the file, or None when nothing was."""
     try:
         nodes = _up_to_failure(error)
@@ -58,7 +57,7 @@ def save(
 
 def _up_to_failure(error: BaseException) -> list[fx.Node]:
     """The nodes in order; the last one failed, or was the last before the failure."""
-    held = [value for link in locate.exception_chain(error) for value in _locals(link)]
+    held = [value for link in exception_chain(error) for value in _locals(link)]
     for value in held:
         if isinstance(value, fx.Tracer) and isinstance(getattr(value, "graph", None), fx.Graph):
             return list(value.graph.nodes)
@@ -78,7 +77,7 @@ def _locals(error: BaseException) -> Iterator[Any]:
 class _Drawing:
     """Turns FX nodes into an ONNX model."""
 
-    def __init__(self, module: nn.Module, locator: locate.Locator) -> None:
+    def __init__(self, module: nn.Module, locator: Locator) -> None:
         self._locator = locator
         self._weights = [
             *module.named_parameters(remove_duplicate=False),
@@ -147,35 +146,23 @@ class _Drawing:
             self._graph.value_info.append(
                 _info(name, found if position is None else found[position])
             )
-        schema = getattr(node.target, "_schema", None)
-        domain, _, kind = (
-            schema.name.partition("::")
-            if schema is not None
-            else ("python", "", getattr(node.target, "__name__", "?"))
-        )
-        given = (
-            dict(zip([argument.name for argument in schema.arguments], node.args, strict=False))
-            if schema is not None
-            else {}
-        )
+        name = graphs.operator_name(node.target) or _python_name(node)
+        domain, _, kind = name.partition(".")[0].partition("::")
+        given = dict(zip(graphs.argument_names(node.target), node.args, strict=False))
         given = given or {f"arg{position}": value for position, value in enumerate(node.args)}
         made = helper.make_node(kind, [], list(results.values()), name=node.name, domain=domain)
         self._give(made, {**given, **node.kwargs})
         owner = self._owner(node)
         if owner is not None:
-            made.metadata_props.add(key=display.NAME_SCOPES, value=repr(["", owner, node.name]))
+            made.metadata_props.add(
+                key=onnx_metadata.NAME_SCOPES, value=repr(["", owner, node.name])
+            )
         self._graph.node.append(made)
 
     def _owner(self, node: fx.Node) -> str | None:
-        """The innermost module that made the node; a capture that is under way still calls the exported one `_export_root`."""
-        stack = node.meta.get("nn_module_stack") or {}
-        paths = [
-            path.removeprefix("_export_root").removeprefix(".")
-            for path, _ in reversed(list(stack.values()))
-        ]
-        return next(
-            (found for path in paths if (found := self._locator.fqn(path)) is not None), None
-        )
+        """The innermost module that made the node."""
+        found = (self._locator.fqn(path) for path in graphs.module_paths(node))
+        return next((fqn for fqn in found if fqn is not None), None)
 
     def _give(self, made: onnx.NodeProto, arguments: dict[str, Any]) -> None:
         """What an operator gets: values as inputs, everything else as attributes."""
@@ -197,10 +184,14 @@ class _Drawing:
             self._graph.value_info.remove(known[name])
 
 
+def _python_name(node: fx.Node) -> str:
+    return f"python::{getattr(node.target, '__name__', '?')}"
+
+
 def _info(name: str, value: Any) -> onnx.ValueInfoProto:
     if not isinstance(value, torch.Tensor):
         return onnx.ValueInfoProto(name=name)
-    sizes = [torch_internals.size_expression(size) for size in value.shape]
+    sizes = [symbols.size_expression(size) for size in value.shape]
     return helper.make_tensor_value_info(
         name, _TYPES.get(value.dtype, TensorProto.UNDEFINED), sizes
     )

@@ -14,18 +14,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from onnx_debug.compat import torch_internals
+from onnx_debug.compat import modules, symbols
 from onnx_debug.eager.packing import pack, unpack
 from onnx_debug.eager.recorder import Call, Leaf, ModuleNames
 from onnx_debug.onnx_file.names import PLACEHOLDER_DOMAIN
-
-_HOOKS = (
-    "_forward_hooks",
-    "_forward_pre_hooks",
-    "_forward_hooks_with_kwargs",
-    "_forward_pre_hooks_with_kwargs",
-    "_forward_hooks_always_called",
-)
 
 
 class StubError(Exception):
@@ -82,12 +74,10 @@ def install(names: ModuleNames, stub: Stub, *, dynamo: bool) -> None:
     """Replace the module's forward, without its hooks, by the placeholder."""
     module = names.modules[stub.fqn]
     forward = _captured_placeholder(stub) if dynamo else _traced_placeholder(stub)
-    if torch_internals.must_leave(module):
+    if modules.must_leave(module):
         _replace_in_parents(names, stub.fqn, _Substitute(module, forward))
         return
-    for hooks in _HOOKS:
-        if hooks in module.__dict__:
-            module.__dict__[hooks] = type(module.__dict__[hooks])()
+    modules.remove_forward_hooks(module)
     module.__dict__["forward"] = forward
 
 
@@ -109,9 +99,7 @@ class _Substitute(nn.Module):
 def _replace_in_parents(names: ModuleNames, fqn: str, substitute: nn.Module) -> None:
     original = names.modules[fqn]
     for parent in list(names.modules.values()):
-        for name, child in parent._modules.items():
-            if child is original and not isinstance(parent, torch.jit.ScriptModule):
-                parent._modules[name] = substitute
+        modules.replace_child(parent, original, substitute)
 
 
 def _captured_placeholder(stub: Stub) -> Callable[..., Any]:
@@ -223,7 +211,7 @@ class _Sizes:
             if not isinstance(given, torch.Tensor):
                 continue
             for other, symbolic in enumerate(given.shape):
-                if torch_internals.is_symbolic(symbolic) and self._follows(
+                if symbols.is_symbolic(symbolic) and self._follows(
                     position, other, axis, size, index
                 ):
                     candidates.append((other != axis, symbolic))

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from onnx_debug.compat import torch_internals
+from onnx_debug.compat import tensors
 from onnx_debug.data.outcome import Trial, TrialKind
 from onnx_debug.data.progress import Progress
 from onnx_debug.eager.packing import unpack
@@ -90,7 +90,7 @@ def whole_target(bench: Bench, trial: Trial) -> Target:
         if calls and calls[0].output is not None:
             expected[index] = [
                 leaf
-                for leaf in torch_internals.tree_leaves(_output(calls[0]))
+                for leaf in tensors.tree_leaves(_output(calls[0]))
                 if isinstance(leaf, torch.Tensor)
             ]
     if trial.stubs and neutral:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 import torch
 
-from onnx_debug.compat import torch_internals
+from onnx_debug.compat import exporter
 from onnx_debug.data.outcome import (
     Clue,
     Failure,
@@ -25,7 +25,7 @@ from onnx_debug.data.outcome import (
 )
 from onnx_debug.eager.packing import PackingError, unpack
 from onnx_debug.eager.recorder import Recorder, Recording, describe_leaf
-from onnx_debug.explain import locate
+from onnx_debug.explain import exceptions, graph_nodes
 from onnx_debug.trial import capture, partial_graph
 from onnx_debug.trial.load_run_compare import Check
 from onnx_debug.trial.placeholders import Stub, StubError
@@ -118,15 +118,15 @@ def _hints(bench: Bench, seen: capture.Export, target: Target) -> list[Clue]:
     )  # dynamo has symbols of its own inside a torch.cond
     if seen.error is not None and seen.decomposed is not None and seen.reached is Stage.TRANSLATE:
         options = target.options
-        known = torch_internals.registered_targets(
+        known = exporter.registered_targets(
             options.get("opset_version"), options.get("custom_translation_table")
         )
         if known is not None:
-            found += locate.untranslatable(seen.decomposed, known, target.locator)
+            found += graph_nodes.untranslatable(seen.decomposed, known, target.locator)
     if seen.error is None and seen.captured is not None:
-        found += locate.drawing_random_numbers(seen.captured, target.locator)
+        found += graph_nodes.drawing_random_numbers(seen.captured, target.locator)
     if not bench.case.dynamo:
-        found += locate.from_tracer_warnings(seen.warned, target.locator)
+        found += graph_nodes.from_tracer_warnings(seen.warned, target.locator)
     return found
 
 
@@ -135,7 +135,7 @@ def _returned(bench: Bench, trial: Trial) -> Clue | None:
     calls = bench.recordings[0].of("") if not trial.module and 0 in bench.recordings else []
     if not calls or calls[0].output is None:
         return None
-    return locate.unknown_output(
+    return exceptions.unknown_output(
         bench.case.model, unpack(calls[0].output.template, calls[0].output.leaves)
     )
 
@@ -143,8 +143,8 @@ def _returned(bench: Bench, trial: Trial) -> Clue | None:
 def _export_failure(seen: capture.Export, target: Target, returned: Clue | None) -> Failure:
     error = seen.error
     assert error is not None
-    innermost = locate.exception_chain(error)[0]
-    for link in locate.exception_chain(error):
+    innermost = exceptions.exception_chain(error)[0]
+    for link in exceptions.exception_chain(error):
         if isinstance(link, PackingError):
             raise UnresolvedError(
                 f"the output of {target.locator.root or 'the model'} cannot be taken apart: {link}"
@@ -156,7 +156,7 @@ def _export_failure(seen: capture.Export, target: Target, returned: Clue | None)
         and not isinstance(error, torch.onnx.OnnxExporterError)
     ):
         stage = Stage.OPTIMIZE
-    found = locate.from_exception(error, target.locator)
+    found = exceptions.from_exception(error, target.locator)
     if stage is Stage.CAPTURE and not seen.entered and not found:
         stage = Stage.OPTIONS
     if stage is Stage.CAPTURE and not found:

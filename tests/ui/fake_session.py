@@ -13,6 +13,7 @@ from typing import Any
 import onnx
 from onnx import TensorProto, helper
 
+from onnx_debug.compat import onnx_metadata
 from onnx_debug.data.diagnosis import (
     Culprit,
     Diagnosis,
@@ -141,7 +142,7 @@ def captured(path: Path, fqn: str) -> str:
         for i, op in enumerate(("mul", "relu", "linalg_qr"))
     ]
     for node in made:
-        node.metadata_props.add(key=display.NAME_SCOPES, value=repr(["", fqn, node.name]))
+        node.metadata_props.add(key=onnx_metadata.NAME_SCOPES, value=repr(["", fqn, node.name]))
     made[-1].metadata_props.add(key=display.FAILING, value="yes")
     ends = [
         helper.make_tensor_value_info(value, TensorProto.FLOAT, [2, 8]) for value in ("v0", "v3")

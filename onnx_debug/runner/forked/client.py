@@ -20,7 +20,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from onnx_debug.compat import torch_internals
+from onnx_debug.compat import exporter
 from onnx_debug.data.call_tree import EagerReport
 from onnx_debug.data.errors import SessionClosedError
 from onnx_debug.data.outcome import Clue, Failure, Mode, Outcome, Stage, Trial
@@ -49,7 +49,7 @@ class ForkedLab:
 
     def __init__(self, case: Case, *, memory_limit: int | None = None) -> None:
         if case.dynamo:
-            torch_internals.build_operator_tables()  # here, so that the next diagnosis finds them made
+            exporter.build_operator_tables()  # here, so that the next diagnosis finds them made
         self._board, self._closed, self._asking = TracedCalls(), False, threading.Lock()
         with uninterrupted():
             self.directory = workdir.make()

@@ -21,7 +21,7 @@ from typing import Any
 
 import torch
 
-from onnx_debug.compat import torch_internals
+from onnx_debug.compat import canary
 from onnx_debug.data.call_tree import EagerReport
 from onnx_debug.data.errors import IsolationError
 from onnx_debug.data.outcome import Clue, Failure, Outcome, Trial
@@ -92,7 +92,7 @@ class _Server:
     def eager(self, timeout: float) -> EagerReport:
         started = self._recorders.start(0)
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-            torch_internals.warm_up(dynamo=self._setting.case.dynamo)  # while the model runs
+            canary.check(dynamo=self._setting.case.dynamo)  # while the model runs
         gc.freeze()  # a collection in a fork would touch, and so copy, every object there is
         return self._recorders.finish(0, started, timeout)
 

@@ -1,0 +1,145 @@
+"""Private parts of the exporter: its table of translations, its steps, its exceptions. Tried on torch 2.13."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+
+logger = logging.getLogger(__name__)
+
+
+@contextlib.contextmanager
+def reuse_operator_registry() -> Iterator[None]:
+    """Build torchlib's registry and the decomposition table once, not in every export: 0.9 s becomes 0.2 s for a leaf module.
+
+    Without the private names exports are only slower.
+    """
+    try:
+        from torch.onnx._internal.exporter import _decomp, _registration
+
+        build_registry = _registration.ONNXRegistry.from_torchlib
+        build_table = _decomp.create_onnx_friendly_decomposition_table
+    except (ImportError, AttributeError):
+        yield
+        return
+
+    def registry(*given: Any, **options: Any) -> Any:
+        key = (given, tuple(sorted(options.items())))
+        if key not in _REGISTRIES:
+            _REGISTRIES[key] = build_registry(*given, **options)
+        return _copy_of_registry(_REGISTRIES[key])
+
+    def table(onnx_registered_ops: set[Any]) -> Any:
+        key = frozenset(onnx_registered_ops)
+        if key not in _TABLES:
+            _TABLES[key] = build_table(onnx_registered_ops)
+        return dict(_TABLES[key])
+
+    _registration.ONNXRegistry.from_torchlib = staticmethod(registry)  # type: ignore[method-assign]
+    _decomp.create_onnx_friendly_decomposition_table = table
+    try:
+        yield
+    finally:
+        _registration.ONNXRegistry.from_torchlib = build_registry  # type: ignore[method-assign]
+        _decomp.create_onnx_friendly_decomposition_table = build_table
+
+
+_REGISTRIES: dict[Any, Any] = {}
+_TABLES: dict[Any, Any] = {}
+
+
+def _copy_of_registry(registry: Any) -> Any:
+    """A registry that a `custom_translation_table` may write to without changing the shared one."""
+    twin = copy.copy(registry)
+    if hasattr(twin, "functions"):
+        twin.functions = {target: list(found) for target, found in registry.functions.items()}
+    return twin
+
+
+def build_operator_tables() -> None:
+    """Build what `reuse_operator_registry` hands out. Touches nothing but this module's own tables."""
+    try:
+        from torch.onnx._internal.exporter import _constants, _decomp, _registration
+
+        with reuse_operator_registry(), _without_log():
+            registry = _registration.ONNXRegistry.from_torchlib(
+                opset_version=_constants.TORCHLIB_OPSET
+            )
+            _decomp.create_onnx_friendly_decomposition_table(
+                set(_decomp.get_onnx_implemented_overloads(registry))
+            )
+    except (ImportError, AttributeError, TypeError):
+        logger.debug("the exporter's tables cannot be built ahead", exc_info=True)
+
+
+@contextlib.contextmanager
+def _without_log() -> Iterator[None]:
+    """Building the tables logs which optional packages are missing, which nobody asked."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)
+
+
+def registered_targets(
+    opset_version: int | None, custom: dict[Any, Any] | None
+) -> Callable[[Any], bool] | None:
+    """A predicate "this FX target has an ONNX translation", or None where the registry cannot be asked.
+
+    Without it, operators without translation are found one trial at a time instead of all at once.
+    """
+    try:
+        from torch.onnx._internal.exporter import _constants, _registration
+
+        opset = max(opset_version or _constants.TORCHLIB_OPSET, _constants.TORCHLIB_OPSET)
+        with reuse_operator_registry():
+            known = _registration.ONNXRegistry.from_torchlib(opset_version=opset).is_registered
+    except (ImportError, AttributeError, TypeError):
+        return None
+    return lambda target: target in (custom or {}) or bool(known(target))
+
+
+def is_untranslated(error: BaseException) -> bool:
+    """Whether the exporter says by this error that it has no translation for an operator; False where it cannot be asked."""
+    try:
+        from torch.onnx._internal.exporter._errors import DispatchError
+    except ImportError:
+        return False
+    return isinstance(error, DispatchError)
+
+
+@contextlib.contextmanager
+def watch_steps(
+    capture: Callable[[Callable[[], Any], bool], Any], decomposed: Callable[[Any], None]
+) -> Iterator[None]:
+    """See the two steps that the dynamo exporter takes through public functions of `torch.export`.
+
+    Args:
+        capture: called in place of `torch.export.export`, with a function that makes the call and
+            whether the capture is strict; it returns what that function returned.
+        decomposed: called with every program that `run_decompositions` returned.
+    """
+    export, decompose = torch.export.export, torch.export.ExportedProgram.run_decompositions
+
+    def watched_export(*args: Any, **kwargs: Any) -> Any:
+        return capture(lambda: export(*args, **kwargs), bool(kwargs.get("strict")))
+
+    def watched_decompose(self: Any, *args: Any, **kwargs: Any) -> Any:
+        program = decompose(self, *args, **kwargs)
+        decomposed(program)
+        return program
+
+    torch.export.export = watched_export
+    torch.export.ExportedProgram.run_decompositions = watched_decompose  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        torch.export.export = export
+        torch.export.ExportedProgram.run_decompositions = decompose  # type: ignore[method-assign]

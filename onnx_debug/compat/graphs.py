@@ -1,0 +1,71 @@
+"""Private parts of captured graphs: what a node of either exporter computes, and where it was written. Tried on torch 2.13."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import torch
+from torch import fx
+
+Line = tuple[str, int]
+
+_PLACEHOLDER_NAMESPACE = "onnx_symbolic"  # of `torch.onnx.ops.symbolic`
+
+
+def operator_name(target: Any) -> str | None:
+    """`namespace::name.overload` of an FX target, or None for a Python function."""
+    schema = getattr(target, "_schema", None)
+    if schema is None:
+        return None
+    return f"{schema.name}.{schema.overload_name}" if schema.overload_name else str(schema.name)
+
+
+def argument_names(target: Any) -> list[str]:
+    """The names of an operator's arguments; empty for a Python function."""
+    schema = getattr(target, "_schema", None)
+    return [] if schema is None else [argument.name for argument in schema.arguments]
+
+
+def is_placeholder(target: Any) -> bool:
+    """Whether an FX target is an operator that `torch.onnx.ops.symbolic` made, and so needs no translation."""
+    return getattr(target, "namespace", "") == _PLACEHOLDER_NAMESPACE
+
+
+def module_paths(node: fx.Node) -> list[str]:
+    """The paths of the modules around an FX node, innermost first, as the exporter calls them; empty where it has none.
+
+    A capture that is under way still calls the exported module `_export_root`.
+    """
+    stack = node.meta.get("nn_module_stack") or {}
+    return [
+        path.removeprefix("_export_root").removeprefix(".")
+        for path, _ in reversed(list(stack.values()))
+    ]
+
+
+def lines_of(node: fx.Node) -> list[Line]:
+    """(file, line) of the calls that led to an FX node, outermost first."""
+    return parse_stack_trace(node.meta.get("stack_trace") or "")
+
+
+def parse_stack_trace(text: str) -> list[Line]:
+    """(file, line) of each frame of a stack as Python formats it, outermost first."""
+    return [(file, int(line)) for file, line in re.findall(r'File "([^"]+)", line (\d+)', text)]
+
+
+def torchscript_node(value: Any) -> Any | None:
+    """`value` if it is a node of the legacy exporter's graph."""
+    node_type = getattr(torch._C, "Node", None)
+    return value if node_type is not None and isinstance(value, node_type) else None
+
+
+def torchscript_lines(node: Any) -> list[Line]:
+    """(file, line) of the calls that led to a node of the legacy exporter's graph, outermost first, the caller's stack included."""
+    return parse_source_range(node.sourceRange())
+
+
+def parse_source_range(text: str) -> list[Line]:
+    """(file, line) of each call in a text of TorchScript ("file(line): function", innermost first), outermost first."""
+    found = re.findall(r"^(.+?)\((\d+)\): ", text, re.MULTILINE)
+    return [(file.strip(), int(line)) for file, line in reversed(found)]

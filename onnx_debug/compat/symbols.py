@@ -1,0 +1,72 @@
+"""Private parts of symbolic sizes: what they are called, their example values, and when they become numbers. Tried on torch 2.13."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+
+logger = logging.getLogger(__name__)
+
+Specialized = Callable[[str, int], None]
+
+
+@contextlib.contextmanager
+def watch_specializations(found: Specialized) -> Iterator[None]:
+    """Call `found(symbol, size)` whenever a capture replaces the symbolic size of an input by a number.
+
+    The Python stack at that moment names the module and the line. Without the private name that
+    clue is missing.
+    """
+    try:
+        from torch.fx.experimental.symbolic_shapes import ShapeEnv
+
+        original = ShapeEnv._set_replacement
+    except (ImportError, AttributeError):
+        yield
+        return
+
+    def set_replacement(self: Any, symbol: Any, target: Any, *args: Any, **kwargs: Any) -> Any:
+        if getattr(target, "is_number", False) and _is_backed(self, symbol):
+            try:
+                found(str(symbol), int(target))
+            except Exception:
+                logger.debug("specialization clue lost", exc_info=True)
+        return original(self, symbol, target, *args, **kwargs)
+
+    ShapeEnv._set_replacement = set_replacement  # type: ignore[assignment, method-assign]
+    try:
+        yield
+    finally:
+        ShapeEnv._set_replacement = original  # type: ignore[method-assign]
+
+
+def _is_backed(shape_env: Any, symbol: Any) -> bool:
+    """True for a symbol that stands for the size of an input; torch 2.13 renamed the table of them."""
+    values = getattr(shape_env, "backed_var_to_val", None) or getattr(shape_env, "var_to_val", {})
+    return symbol in values
+
+
+def size_expression(size: Any) -> int | str:
+    """A size as plain data: the number, or the expression of a symbolic one ("s77", "(s77//2)", "u0")."""
+    if isinstance(size, int):
+        return int(size)
+    expression = getattr(getattr(size, "node", None), "expr", size)
+    return int(expression) if getattr(expression, "is_Integer", False) else str(expression)
+
+
+def size_hint(size: Any) -> int | None:
+    """The example value behind a symbolic size, or None for one that depends on data."""
+    if isinstance(size, int):
+        return int(size)
+    node = getattr(size, "node", None)
+    hint = getattr(node, "hint", None) if getattr(node, "has_hint", lambda: True)() else None
+    return int(hint) if isinstance(hint, int) else None
+
+
+def is_symbolic(value: Any) -> bool:
+    """True for a symbolic integer, float or truth value of a capture."""
+    return isinstance(value, torch.SymInt | torch.SymFloat | torch.SymBool)

@@ -1,0 +1,114 @@
+"""The module and the line behind a node: of a captured program, of a trace, of an ONNX file, and behind a tracer's warning."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import onnx
+import torch
+from torch import fx
+
+from onnx_debug.compat import graphs, onnx_metadata
+from onnx_debug.data.outcome import Clue, ClueKind
+from onnx_debug.explain.installed import is_library
+from onnx_debug.explain.locate import Line, Locator, way_from
+from onnx_debug.onnx_file import display
+
+
+def from_fx_node(node: fx.Node, locator: Locator, kind: ClueKind = ClueKind.NODE) -> list[Clue]:
+    """The innermost module around a node, with the line of its stack trace.
+
+    Inside a branch of `torch.cond` a node has no modules: there, every module whose code has the
+    line.
+    """
+    lines, op = graphs.lines_of(node), graphs.operator_name(node.target)
+    for path in graphs.module_paths(node):
+        fqn = locator.fqn(path)
+        if fqn is not None:
+            return [locator.clue(fqn, kind, lines, op)]
+    return [replace(clue, op=op) for clue in from_lines(lines, locator, kind)]
+
+
+def from_lines(
+    lines: Sequence[Line], locator: Locator, kind: ClueKind, reason: str = ""
+) -> list[Clue]:
+    """All modules whose own code holds the innermost of `lines` (outermost first) that any module's code holds."""
+    for position in reversed(range(len(lines))):
+        owners = locator.owners(lines[position])
+        if owners:
+            source, *below = way_from(position, lines)
+            return [Clue(fqn, kind, source, reason=reason, below=tuple(below)) for fqn in owners]
+    return []
+
+
+def untranslatable(program: Any, known: Any, locator: Locator) -> list[Clue]:
+    """Every operator of a decomposed program that has no ONNX translation: one clue for each module."""
+    found: dict[str, Clue] = {}
+    for graph_module in program.graph_module.modules():
+        for node in getattr(graph_module, "graph", fx.Graph()).nodes:
+            if (
+                node.op == "call_function"
+                and graphs.operator_name(node.target) is not None
+                and not graphs.is_placeholder(node.target)
+                and not known(node.target)
+            ):
+                for clue in from_fx_node(node, locator, ClueKind.SCAN):
+                    found.setdefault(clue.fqn, clue)
+    return list(found.values())
+
+
+def drawing_random_numbers(program: Any, locator: Locator) -> list[Clue]:
+    """Every operator of a captured program that draws random numbers: one clue for each module."""
+    found: dict[str, Clue] = {}
+    for node in program.graph_module.graph.nodes:
+        if torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ()):
+            for clue in from_fx_node(node, locator, ClueKind.RANDOM):
+                found.setdefault(clue.fqn, replace(clue, reason="draws random numbers"))
+    return list(found.values())
+
+
+def from_torchscript_node(node: Any, locator: Locator) -> Clue | None:
+    """The module of a trace's node, by its scope ("Net::/Block::blocks.0/BadQr::extra")."""
+    fqn = locator.fqn_of_scopes(part.partition("::")[2] for part in node.scopeName().split("/"))
+    if fqn is None:
+        return None
+    lines = inside_the_export(graphs.torchscript_lines(node))
+    return locator.clue(fqn, ClueKind.NODE, lines, node.kind())
+
+
+def inside_the_export(lines: Sequence[Line]) -> list[Line]:
+    """What the exporter called, of a whole stack (outermost first): what stands before it is the stack of whoever asked us."""
+    exporter = str(Path(torch.onnx.__file__).parent)
+    inside = itertools.takewhile(lambda line: not line[0].startswith(exporter), reversed(lines))
+    return list(inside)[::-1]
+
+
+def from_tracer_warnings(warned: Iterable[Any], locator: Locator) -> list[Clue]:
+    """Where the legacy exporter froze a branch or a size into the graph."""
+    found: list[Clue] = []
+    for warning in warned:
+        traced: type[Warning] = torch.jit.TracerWarning  # type: ignore[attr-defined]
+        if issubclass(warning.category, traced) and not is_library(warning.filename):
+            line = (warning.filename, warning.lineno)
+            found.extend(from_lines([line], locator, ClueKind.TRACER_WARNING))
+    return found
+
+
+def from_onnx_nodes(nodes: Iterable[onnx.NodeProto], locator: Locator) -> list[Clue]:
+    """The modules of graph nodes, by the metadata or the names that the exporter gave them."""
+    found: dict[str, Clue] = {}
+    for node in nodes:
+        path = display.node_modules([node], [node.name], modules=list(locator.names.modules))[
+            node.name
+        ]
+        fqn = None if path is None else locator.fqn(path)
+        if fqn is not None:
+            stack = onnx_metadata.read(node, onnx_metadata.STACK_TRACE) or ""
+            lines = graphs.parse_stack_trace(stack)
+            clue = locator.clue(fqn, ClueKind.RUNTIME_NODE, lines, node.op_type)
+            found.setdefault(fqn, clue if lines else replace(clue, source=None, below=()))
+    return list(found.values())
