@@ -12,6 +12,7 @@ from onnx_debug.data.diagnosis import (
     SearchState,
     Step,
     TensorInfo,
+    Written,
 )
 from onnx_debug.data.outcome import (
     Asked,
@@ -146,6 +147,7 @@ def exported() -> Diagnosis:
         comparisons=rows,
         asked=asked,
         onnx_path="/tmp/net.onnx",
+        written=Written("net.onnx", 12_345, 20, 8),
         notes=("The model is in training mode.",),
         trials=steps(1),
         seconds=1.2,

@@ -71,7 +71,7 @@ def test_a_full_disk_leaves_what_stood_there(tmp_path):
             ),
         )
     assert found.ok
-    assert [note for note in found.notes if "could not be written" in note] == [*found.notes]
+    assert "cannot be written to" in found.unwritten
     assert path.read_bytes() == b"precious"
     assert list(tmp_path.iterdir()) == [path]
 
@@ -113,17 +113,31 @@ def test_a_new_file_has_the_usual_mode(tmp_path):
     [lambda place: place, lambda place: place / "missing" / "m.onnx"],
     ids=["directory", "missing"],
 )
-def test_a_place_that_cannot_be_written_to_is_one_note(tmp_path, make):
+def test_a_place_that_cannot_be_written_to_is_said(tmp_path, make):
     found = export(make(tmp_path))
     assert found.ok
-    (note,) = [note for note in found.notes if "could not be written" in note]
-    assert str(tmp_path) in note
+    assert str(tmp_path) in found.unwritten
+    assert "Nothing was written" in str(found)
     assert not list(tmp_path.iterdir())
 
 
-def test_a_closed_stream_is_one_note(tmp_path):
+def test_a_closed_stream_is_said(tmp_path):
     stream = (tmp_path / "m.onnx").open("wb")
     stream.close()
     found = export(stream)
     assert found.ok
-    assert "could not be written" in found.notes[-1]
+    assert "cannot be written to" in found.unwritten
+
+
+def test_a_success_says_what_was_written(tmp_path):
+    target = tmp_path / "model.onnx"
+    found = onnx_debug.diagnose(nn.Linear(2, 2).eval(), torch.ones(1, 2), f=target)
+    assert found.written is not None
+    assert found.written.size == sum(file.stat().st_size for file in tmp_path.iterdir())
+    assert f"Written to {target} (" in str(found)
+
+
+def test_a_success_without_a_path_says_that_nothing_was_written():
+    found = onnx_debug.diagnose(nn.Linear(2, 2).eval(), torch.ones(1, 2))
+    assert found.written is None
+    assert "Nothing was written: no path was given" in str(found)

@@ -130,12 +130,12 @@ def test_a_stream_takes_the_file():
     assert onnx.load_from_string(stream.getvalue()).graph.node
 
 
-def test_an_unwritable_path_is_a_note_and_loses_nothing(tmp_path):
+def test_an_unwritable_path_is_said_and_loses_nothing(tmp_path):
     found = onnx_debug.diagnose(
         nn.Linear(2, 2).eval(), (torch.randn(1, 2),), f=tmp_path / "missing" / "model.onnx"
     )
     assert found.ok
-    assert "could not be written" in found.notes[-1]
+    assert "cannot be written to" in found.unwritten
     assert onnx.load(found.onnx_path).graph.node
 
 

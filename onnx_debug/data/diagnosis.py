@@ -204,6 +204,23 @@ class ModuleInfo:
     forward: Source | None = None
 
 
+@dataclass(frozen=True)
+class Written:
+    """The file that the user asked for and got.
+
+    Attributes:
+        path: as the user wrote it; empty for a stream.
+        size: bytes, external data included.
+        opset: of the standard operators.
+        nodes: of the main graph.
+    """
+
+    path: str
+    size: int
+    opset: int
+    nodes: int
+
+
 class Forms(Protocol):
     """What a diagnosis looks like. `onnx_debug` sets the one implementation, so that the facts need not know any page."""
 
@@ -237,8 +254,10 @@ class Diagnosis:
             words; empty when nothing is.
         search: where the search is; unless it is finished, what stands here was found so far.
         fixes: changes that were tried and pass.
+        written: the file at the user's own path, if there is one.
+        unwritten: of an export that passes, why there is none.
         onnx_path: the exported model; or the partial graph, with each culprit as one placeholder
-            node; or None.
+            node; or None. A file of the session, which goes with the last reference to it.
         notes: facts the reader should know (what could not be proven, isolation that was not
             available, training mode).
         comparisons: eager against ONNX Runtime, one row for each output of each input.
@@ -262,6 +281,8 @@ class Diagnosis:
     stages: tuple[StageResult, ...] = ()
     search: SearchState = SearchState.NOT_BEGUN
     fixes: tuple[Fix, ...] = ()
+    written: Written | None = None
+    unwritten: str = ""
     onnx_path: str | None = None
     notes: tuple[str, ...] = ()
     trials: tuple[Step, ...] = ()

@@ -26,7 +26,6 @@ from onnx_debug.render.words import (
     effort,
     guilty_lines,
     module_name,
-    modules_outside,
     number,
     place,
     plural,
@@ -35,6 +34,7 @@ from onnx_debug.render.words import (
     seen,
     tensor,
     unproven,
+    written,
 )
 
 Place = Callable[[Source], str]
@@ -321,13 +321,8 @@ def _diff_line(line: str) -> Markup:
 
 def _notes(d: Diagnosis) -> Iterator[Markup]:
     yield from (tag("p", tag("b", "Note: "), note, class_="note") for note in d.notes)
-    if d.onnx_path:
-        what = (
-            "The exported model: "
-            if d.ok
-            else f"The graph without {'it' if len(d.culprits) == 1 else 'them'}, {modules_outside(d)} modules: "
-        )
-        yield tag("p", what, tag("code", d.onnx_path), class_="note")
+    if got := written(d):
+        yield tag("p", got, class_="note")
 
 
 def _folded(d: Diagnosis, most: int) -> Markup:

@@ -22,6 +22,7 @@ from onnx_debug.render.words import (
     tensor,
     tried,
     unproven,
+    written,
 )
 
 MOST_LINES = 12
@@ -79,8 +80,8 @@ def _exported(d: Diagnosis) -> Iterator[str]:
         for row in d.asked[:4]
         if row.works or row.rejected
     )
-    if d.onnx_path:
-        yield f"  d.onnx_path: {d.onnx_path}"
+    if got := written(d):
+        yield f"  {got}"
 
 
 def _facts(culprit: Culprit, cell_name: CellName | None) -> list[tuple[str, str]]:

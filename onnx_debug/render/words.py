@@ -61,6 +61,20 @@ def agreement(rows: Sequence[Comparison]) -> str:
     return found
 
 
+def written(d: Diagnosis) -> str:
+    """What the user got of an export that passes; empty where that is not known."""
+    if d.written is None:
+        return f"Nothing was written: {d.unwritten}." if d.unwritten else ""
+    size = next(
+        f"{d.written.size / unit:,.{digits}f} {name}"
+        for unit, digits, name in ((1e9, 1, "GB"), (1e6, 1, "MB"), (1e3, 0, "kB"), (1, 0, "bytes"))
+        if d.written.size >= unit or unit == 1
+    )
+    place = f" to {d.written.path}" if d.written.path else ""
+    nodes = plural(d.written.nodes, "node")
+    return f"Written{place} ({size}, opset {d.written.opset}, {nodes})."
+
+
 def module_name(fqn: str, model_class: str) -> str:
     """The path; the root has none, so it goes by its class."""
     return fqn or f"{model_class} (the whole model)"

@@ -10,32 +10,34 @@ from typing import Any
 
 import onnx
 
+from onnx_debug.data.diagnosis import Written
 
-def deliver(f: Any, exported: str | None) -> None:
+
+def deliver(f: Any, exported: str) -> Written:
     """Copy what a trial exported, external data included, to a path or a binary stream.
 
     All files are written aside and then renamed, so a half-written one never stands at the user's
     path.
 
+    Returns:
+        What was written, for the user to read.
+
     Raises:
         OSError: the place cannot be written to.
     """
-    if f is None or exported is None:
-        return
     source = Path(exported)
+    model = onnx.load(source, load_external_data=False)
     if not isinstance(f, str | os.PathLike):
         try:
             f.write(source.read_bytes())
         except ValueError as error:
             raise OSError(str(error)) from error  # a closed stream
-        return
+        return _described("", [source], model)
     target = Path(os.path.realpath(os.fspath(f)))  # a link stays a link
     written: list[tuple[Path, Path]] = []
     try:
-        for name in [
-            *_external_data(source),
-            source.name,
-        ]:  # the model last: without its data it is of no use
+        # The model comes last: without its data it is of no use.
+        for name in [*_external_data(source, model), source.name]:
             place = target if name == source.name else target.parent / name
             written.append((_write_aside(source.parent / name, place), place))
         for aside, place in written:
@@ -44,11 +46,17 @@ def deliver(f: Any, exported: str | None) -> None:
         for aside, place in written:
             if aside != place:
                 aside.unlink(missing_ok=True)
+    return _described(os.fspath(f), [place for _, place in written], model)
 
 
-def _external_data(source: Path) -> list[str]:
+def _described(path: str, files: list[Path], model: onnx.ModelProto) -> Written:
+    size = sum(file.stat().st_size for file in files)
+    opset = next((one.version for one in model.opset_import if one.domain in ("", "ai.onnx")), 0)
+    return Written(path, size, opset, len(model.graph.node))
+
+
+def _external_data(source: Path, model: onnx.ModelProto) -> list[str]:
     """The files beside a model that hold its weights, as the model names them."""
-    model = onnx.load(source, load_external_data=False)
     found = {
         entry.value: None
         for tensor in model.graph.initializer

@@ -19,6 +19,7 @@ from onnx_debug.data.diagnosis import (
     ModuleCall,
     SearchState,
     Step,
+    Written,
 )
 from onnx_debug.data.errors import NoSpaceError, PausedError, SessionClosedError
 from onnx_debug.data.events import CulpritFound, Event, Started, TrialFinished, TrialStarted
@@ -89,6 +90,8 @@ class Session:
         self._outcomes: dict[Trial, Outcome] = {}
         self._described: dict[tuple[str, int], ModuleCall] = {}
         self._announced: set[str] = set()
+        self._written: Written | None = None
+        self._unwritten = ""
         self._request, self._fixes = "", ()  # type: tuple[str, tuple[Fix, ...]]
         self._state, self._closed = SearchState.NOT_BEGUN, False
 
@@ -190,6 +193,8 @@ class Session:
             stages=whole.stages if whole is not None else (),
             search=self._state,
             fixes=self._fixes,
+            written=self._written,
+            unwritten=self._unwritten,
             onnx_path=assemble.graph_to_show(
                 self._outcomes, findings.names if findings is not None else frozenset()
             ),
@@ -286,13 +291,17 @@ class Session:
             self._explain_request(_unmet(findings.whole))
         self._state = SearchState.FINISHED
         found = self.diagnosis
-        if found.ok:
-            try:
-                deliver(self._case.f, found.onnx_path)
-            except OSError as error:
-                self._notes.append(
-                    f"The model exports, but it could not be written to {self._case.f}: {error.strerror or error}."
-                )
+        if found.ok and found.onnx_path is not None:
+            self._deliver(found.onnx_path)
+
+    def _deliver(self, exported: str) -> None:
+        if self._case.f is None:
+            self._unwritten = "no path was given (in Python f=, on the command line -o)"
+            return
+        try:
+            self._written = deliver(self._case.f, exported)
+        except OSError as error:
+            self._unwritten = f"{self._case.f} cannot be written to: {error.strerror or error}"
 
     def _explain_request(self, unmet: str) -> None:
         problems, call, outcome = self._lab.correct_options(self._timeout)

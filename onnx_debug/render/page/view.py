@@ -70,7 +70,8 @@ def _next(d: Diagnosis) -> str:
         step = next_step(d)
         return f"Next: {step}" if step else ""
     inputs = words.plural(len({row.input_index for row in d.comparisons}), "input set")
-    return f"Compared with eager on {inputs}: {words.agreement(d.comparisons)}."
+    compared = f"Compared with eager on {inputs}: {words.agreement(d.comparisons)}."
+    return " ".join(filter(None, (words.written(d), compared)))
 
 
 def stages(d: Diagnosis) -> list[dict[str, str]]:
