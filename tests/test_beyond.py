@@ -149,7 +149,7 @@ def test_what_there_was_no_time_for_is_said():
         found = look_beyond(
             case,
             Outcome(onnx_path=session.diagnosis.onnx_path),
-            lambda inputs: None,
+            lambda inputs, gradients: None,
             lambda stage: None,
             seconds=0.0,
         )

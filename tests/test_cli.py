@@ -33,6 +33,7 @@ def test_passes_the_case_and_its_options_on(model_file, engine):
         "dynamo": False,
         "opset_version": 18,
         "timeout": 60.0,
+        "edges": "report",
         "isolate": True,
         "fixes": True,
     }

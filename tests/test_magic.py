@@ -10,7 +10,7 @@ from onnx_debug.data.diagnosis import Diagnosis
 from onnx_debug.data.errors import CaseError
 from tests import samples
 
-DEFAULTS = {"timeout": 60.0, "isolate": True, "fixes": True}
+DEFAULTS = {"timeout": 60.0, "edges": "report", "isolate": True, "fixes": True}
 
 
 def run(shell, cell):
@@ -92,6 +92,7 @@ def test_last_expression_is_the_case(shell, engine):
     assert (asked.model, asked.args, asked.kwargs) == ("model", (3,), {"y": 1})
     assert asked.rest == {
         "timeout": 5.0,
+        "edges": "report",
         "isolate": False,
         "fixes": False,
         "f": "a.onnx",

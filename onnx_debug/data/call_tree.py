@@ -122,11 +122,16 @@ class Tree:
 
 @dataclass(frozen=True)
 class EagerReport:
-    """What is left of an eager run without its values; plain data that can go to another process."""
+    """What is left of an eager run without its values; plain data that can go to another process.
+
+    Attributes:
+        set_for_good: attributes that the first call sets and a second leaves as they are.
+    """
 
     outcome: Outcome
     modules: tuple[ModuleInfo, ...] = ()
     calls: tuple[CallInfo, ...] = ()
+    set_for_good: tuple[str, ...] = ()
 
     def tree(self) -> Tree:
         """The module tree as the search sees it."""

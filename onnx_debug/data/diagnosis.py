@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Protocol, Union, get_args, get_origin
 from onnx_debug.data.outcome import (
     Asked,
     Comparison,
+    Edge,
     Failure,
     Mode,
     NodeError,
@@ -265,6 +266,8 @@ class Diagnosis:
             sizes that were tried.
         node_errors: where outputs differ: the values inside the graph that differ, in the order of
             execution.
+        edges: differences on inputs at the edge of what the model takes; they fail no export, unless
+            `edges="strict"`.
         modules: the model's tree, in `named_modules()` order.
         log: what the exporter printed and logged for the whole model.
         versions: package name to version.
@@ -289,6 +292,7 @@ class Diagnosis:
     comparisons: tuple[Comparison, ...] = ()
     asked: tuple[Asked, ...] = ()
     node_errors: tuple[NodeError, ...] = ()
+    edges: tuple[Edge, ...] = ()
     modules: tuple[ModuleInfo, ...] = ()
     log: str = ""
     dynamo: bool = True

@@ -239,6 +239,36 @@ class Asked:
     rejected: tuple[int, ...] = ()
 
 
+class EdgeKind(StrEnum):
+    """On which inputs few would mind a difference."""
+
+    VALUES = "values"  # zeros, ties, NaN …: values that a model takes and data seldom hold
+    SIZE = "size"  # a size of 1 where other sizes agree
+    GRADIENTS = "gradients"  # eager itself answers otherwise with gradients and without
+
+
+@dataclass(frozen=True)
+class Edge:
+    """A difference that is told and fails no export, unless edges are strict.
+
+    Attributes:
+        inputs: what these inputs are, in plain words.
+        problem: what differs, in plain words.
+        fqn: the module where it begins; None: not known.
+        source: its line, if known.
+        op: the operator, as `namespace::name.overload`, if known.
+        known: what is known to be wrong about the translation of this operator; empty if nothing.
+    """
+
+    kind: EdgeKind
+    inputs: str
+    problem: str
+    fqn: str | None = None
+    source: Source | None = None
+    op: str | None = None
+    known: str = ""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What a trial answered: passed, failed (`failure`), or unresolved.
@@ -263,6 +293,7 @@ class Outcome:
         asked: what was asked of the whole model's file, and what the file has.
         node_errors: where the outputs differ: the values inside the graph that differ, in the order
             of execution.
+        edges: differences on inputs at the edge of what the model takes.
         log: what the exporter printed and logged.
         note: what the reader should know, such as why values could not be compared.
         seconds: wall time, process start included.
@@ -279,6 +310,7 @@ class Outcome:
     comparisons: tuple[Comparison, ...] = ()
     asked: tuple[Asked, ...] = ()
     node_errors: tuple[NodeError, ...] = ()
+    edges: tuple[Edge, ...] = ()
     log: str = ""
     note: str = ""
     seconds: float = 0.0

@@ -17,7 +17,7 @@ _OTHER_WAYS = {
 
 
 def further_inputs(case: Case, *, branches: bool = False) -> list[FurtherInputs]:
-    """Fresh values of the given sizes, then other sizes; nothing where the inputs cannot be taken apart.
+    """Fresh values of the given sizes, then other sizes, unusual ones last; nothing where the inputs cannot be taken apart.
 
     Inputs that the eager module rejects show a limit of the model and nothing about the export.
 
@@ -33,8 +33,7 @@ def further_inputs(case: Case, *, branches: bool = False) -> list[FurtherInputs]
             fresh |= {
                 name: fresh_values(given, 2, scale=scale) for name, scale in _OTHER_WAYS.items()
             }
-        return [FurtherInputs(name, name, inputs) for name, inputs in fresh.items()] + other_sizes(
-            case
-        )
+        found = [FurtherInputs(name, name, inputs) for name, inputs in fresh.items()]
+        return found + sorted(other_sizes(case), key=lambda one: one.unusual)
     except PackingError:
         return []

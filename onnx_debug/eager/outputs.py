@@ -12,11 +12,20 @@ from onnx_debug.onnx_file import compare, runtime
 from onnx_debug.request.case import Case, Inputs
 
 
-def eager_outputs(case: Case, inputs: Inputs) -> list[torch.Tensor] | None:
-    """The tensors that the model itself returns; None when it rejects these inputs."""
+def eager_outputs(
+    case: Case, inputs: Inputs, *, gradients: bool = False
+) -> list[torch.Tensor] | None:
+    """The tensors that the model itself returns; None when it rejects these inputs.
+
+    Args:
+        case: the export.
+        inputs: what the model is called with.
+        gradients: as in training, and in a capture. Without them, as models are used, some take
+            another path (`nn.TransformerEncoder`).
+    """
     args, kwargs = inputs
     try:
-        with torch.no_grad(), other_random_numbers(1):
+        with torch.set_grad_enabled(gradients), other_random_numbers(1):
             returned = case.model(*args, **kwargs)
     except Exception:  # noqa: BLE001 - whatever the user's model raises: these inputs are not for it
         return None
@@ -39,4 +48,5 @@ def keeps_state(case: Case) -> bool:
     except PackingError:
         return False
     one, other = (runtime.flat_tensors(answer) if answer is not None else [] for answer in answers)
-    return any(row.problem for row in compare.compare_outputs([""] * len(one), one, other))
+    rows = compare.compare_outputs([""] * len(one), one, other, compare.tolerance_of(case))
+    return any(row.problem for row in rows)

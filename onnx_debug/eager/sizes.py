@@ -33,6 +33,10 @@ class _Group:
             for dim in self.dims
         )
 
+    def means_one(self) -> bool:
+        """Whether a size of 1 is as good as any: of a batch, or where the request names it as the smallest."""
+        return any(dim.axis == 0 or dim.low == 1 for dim in self.dims)
+
     def changes(self, size: int) -> Iterator[tuple[AskedDim, int]]:
         """The new size of each dimension."""
         for dim in self.dims:
@@ -74,15 +78,15 @@ def _groups(dims: Iterable[AskedDim]) -> list[_Group]:
 
 
 def _candidates(group: _Group) -> Iterator[tuple[str, int]]:
-    """What models accept differs: multiples of a patch size, no more than a table holds. So there are two tries each way."""
+    """What models accept differs: multiples of a patch size, no more than a table holds. So there are a few tries each way."""
     size = group.size
-    wanted = [
-        ("smaller", size // 2),
-        ("smaller", size - 1),
-        ("larger", size * 2),
-        ("larger", size + 1),
-        ("one", 1),
+    wanted = [("smaller", size // 2), ("smaller", size - 1)]
+    wanted += [("smaller", dim.low) for dim in group.dims if dim.low and dim.low < size]
+    wanted += [("larger", size * 2), ("larger", size + 1)]
+    wanted += [
+        ("larger", dim.high) for dim in group.dims if dim.high and size < dim.high < 2 * size
     ]
+    wanted.append(("one", 1))
     tried = {size}
     for goal, candidate in wanted:
         lowest = 1 if goal == "one" else 2
@@ -121,9 +125,9 @@ def _resized(case: Case, goal: str, groups: Mapping[str, tuple[_Group, int]]) ->
             found = _within(found, before, now)
         return found
 
-    return FurtherInputs(
-        goal, description, replace_tensors((case.args, case.kwargs), change), sizes
-    )
+    inputs = replace_tensors((case.args, case.kwargs), change)
+    unusual = any(size == 1 and not group.means_one() for group, size in groups.values())
+    return FurtherInputs(goal, description, inputs, sizes, unusual)
 
 
 def resize(tensor: torch.Tensor, axis: int, size: int) -> torch.Tensor:

@@ -21,12 +21,15 @@ class FurtherInputs:
         description: how they differ from the given ones ("batch 4 for 2").
         sizes: the new size of each dimension that differs, by the entry of the request
             (`dynamic_shapes['x'][0]`).
+        unusual: a size of 1 that the request allows and hardly anybody means, such as an image of
+            one pixel: a difference there is told, and no failed export if other sizes agree.
     """
 
     goal: str
     description: str
     inputs: Inputs
     sizes: Mapping[str, int] = field(default_factory=dict)
+    unusual: bool = False
 
 
 def fresh_values(inputs: Inputs, seed: int, *, scale: float = 1.0) -> Inputs:
@@ -48,8 +51,8 @@ def fresh_values(inputs: Inputs, seed: int, *, scale: float = 1.0) -> Inputs:
     return replace_tensors(inputs, lambda tensor: fresh_tensor(tensor, generator, scale))
 
 
-def nudged_values(inputs: Inputs) -> Inputs:
-    """The inputs with every number that has a fraction changed in its last digit: as much as rounding may change it."""
+def nudged_values(inputs: Inputs, digits: float = 2.0) -> Inputs:
+    """The inputs with every number that has a fraction changed by that many units of its last digit: as rounding may change it."""
     generator = torch.Generator().manual_seed(0)
 
     def nudge(tensor: torch.Tensor) -> torch.Tensor:
@@ -57,7 +60,7 @@ def nudged_values(inputs: Inputs) -> Inputs:
             return tensor
         plain = tensor.detach().cpu().to(torch.float64)
         by = (
-            2
+            digits
             * torch.finfo(tensor.dtype).eps
             * torch.randn(plain.shape, generator=generator, dtype=torch.float64)
         )

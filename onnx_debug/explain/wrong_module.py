@@ -47,13 +47,8 @@ def _all_values(case: Case, path: Path, index: int) -> dict[int, list[torch.Tens
     model = onnx.load(path, load_external_data=False)
     names = [name for node in model.graph.node for name in node.output if name]
     try:
-        runnable = runtime.make_runnable(path, also=names)
-        feeds = runtime.feeds_for(
-            runnable,
-            runtime.graph_leaves(case, case.inputs[index]),
-            case.options.get("input_names") or (),
-        )
-        found = runtime.run_session(runtime.open_session(runnable.path), runnable.outputs, feeds)
+        answers, inputs = runtime.OnnxModel(case, path, also=names), case.inputs[index]
+        feeds, found = answers.feeds(inputs), answers(inputs)
     except Exception:  # noqa: BLE001 - without the values there is no clue, and bisection goes on
         return None
     values: dict[int, list[torch.Tensor]] = {}

@@ -28,6 +28,14 @@ OPTIONS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
         },
     ),
     (
+        ("--edges",),
+        {
+            "choices": ("report", "strict", "off"),
+            "default": "report",
+            "help": "Zeros, ties, NaN, sizes of 1: report a difference, let it fail the export, or do not try.",
+        },
+    ),
+    (
         ("--no-isolation",),
         {"action": "store_true", "help": "Run trials in this process; a crash then takes it down."},
     ),
@@ -48,6 +56,7 @@ def to_keywords(options: argparse.Namespace) -> dict[str, Any]:
     """The keywords of `diagnose` that these options ask for; export options that were not given are left out."""
     keywords: dict[str, Any] = {
         "timeout": options.timeout,
+        "edges": options.edges,
         "isolate": not options.no_isolation,
         "fixes": not options.no_fixes,
     }

@@ -200,7 +200,7 @@ def _loads(model: onnx.ModelProto, node: onnx.NodeProto, given: Sequence[Any]) -
 def run_session(
     session: onnxruntime.InferenceSession, outputs: Sequence[str], feeds: dict[str, torch.Tensor]
 ) -> list[torch.Tensor]:
-    """Run once; sequences and optionals come back as their tensors."""
+    """Run once. Every output must be a tensor: exporters write sequences as one output for each element."""
     given = {name: _to_ort(tensor) for name, tensor in feeds.items()}
     values = session.run_with_ort_values(list(outputs), given)
     copies = [_from_ort(value) for value in values]
@@ -222,6 +222,33 @@ def _from_ort(value: Any) -> torch.Tensor:
         return torch.utils.dlpack.from_dlpack(value._ortvalue.to_dlpack()).clone()
     array = np.asarray(value.numpy())
     return torch.from_numpy(array.copy())
+
+
+class OnnxModel:
+    """An exported whole model that answers as `case.model` would.
+
+    Args:
+        case: the export.
+        path: its file, without placeholders.
+        also: names of intermediate values to return as well.
+
+    Raises:
+        Exception: ONNX Runtime's own, where it does not load the file.
+    """
+
+    def __init__(self, case: Case, path: Path, also: Sequence[str] = ()) -> None:
+        self._case, self._runnable = case, make_runnable(path, also)
+        self._session = open_session(self._runnable.path)
+        self.outputs = self._runnable.outputs
+
+    def feeds(self, inputs: Inputs) -> dict[str, torch.Tensor]:
+        """What is fed for these arguments of the model; errors as in `feeds_for`."""
+        names = self._case.options.get("input_names") or ()
+        return feeds_for(self._runnable, graph_leaves(self._case, inputs), names)
+
+    def __call__(self, inputs: Inputs) -> list[torch.Tensor]:
+        """What ONNX Runtime returns for these arguments of the model; or its exception."""
+        return run_session(self._session, self.outputs, self.feeds(inputs))
 
 
 def graph_leaves(case: Case, inputs: Inputs) -> list[Any]:

@@ -52,7 +52,7 @@ def agreement(rows: Sequence[Comparison]) -> str:
     """`max diff 8 of 14,580 (0.055 %; allowed 1 %)`: of the output that comes nearest to what is allowed."""
     worst = max(rows, key=lambda row: row.max_rel_diff / row.allowed if row.allowed else 0.0)
     if not worst.size:
-        return "equal to the last digit"
+        return f"max diff {number(max(row.max_abs_diff for row in rows))}"
     size = f"{worst.size:,.0f}" if worst.size >= 1000 else number(worst.size)
     found = f"max diff {number(worst.max_rel_diff * worst.size)} of {size}"
     found += f" ({percent(worst.max_rel_diff)}; allowed {percent(worst.allowed)})"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 from torch import nn
@@ -15,6 +15,7 @@ from onnx_debug.request.inputs import forward_signature
 from onnx_debug.request.keywords import known_options
 from onnx_debug.request.matching import did_you_mean
 
+Edges = Literal["report", "strict", "off"]
 Inputs = tuple[tuple[Any, ...], dict[str, Any]]
 
 # What asks something of the exported file's border or of its versions, and so can be wrong although
@@ -50,6 +51,8 @@ class Case:
         check_inputs: further inputs on which ONNX must agree with the eager module.
         labels: what each of them is, in plain words.
         atol, rtol: tolerances of the comparison; None: by dtype.
+        edges: what to do about inputs at the edge of what the model takes: "report" differences,
+            fail by them ("strict"), or try none ("off").
     """
 
     model: nn.Module
@@ -61,6 +64,7 @@ class Case:
     labels: tuple[str, ...] = ()
     atol: float | None = None
     rtol: float | None = None
+    edges: Edges = "report"
 
     @property
     def dynamo(self) -> bool:
@@ -112,6 +116,7 @@ def make_case(  # noqa: PLR0913 - what `diagnose` takes
     check_inputs: Iterable[Any] = (),
     atol: float | None = None,
     rtol: float | None = None,
+    edges: Edges = "report",
     options: Mapping[str, Any] | None = None,
 ) -> Case:
     """Check what the user handed over and normalise it as `torch.onnx.export` does.
@@ -120,6 +125,8 @@ def make_case(  # noqa: PLR0913 - what `diagnose` takes
         CaseError: no module, arguments that do not fit its `forward`, or an option that
             `torch.onnx.export` does not have.
     """
+    if edges not in get_args(Edges):
+        raise CaseError(f"edges must be one of {', '.join(get_args(Edges))}, not {edges!r}")
     if not isinstance(model, nn.Module):
         raise CaseError(f"the model must be a torch.nn.Module, not {_kind(model)}")
     inputs = _normalise(args, kwargs)
@@ -139,6 +146,7 @@ def make_case(  # noqa: PLR0913 - what `diagnose` takes
         labels=labels,
         atol=atol,
         rtol=rtol,
+        edges=edges,
     )
 
 

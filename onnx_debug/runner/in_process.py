@@ -88,13 +88,17 @@ class InProcessLab:
         self._require_no_pause()
         start = time.perf_counter()
 
-        def eager(inputs: Inputs) -> list[torch.Tensor] | None:
+        kept = self._run(0).set_for_good
+
+        def eager(inputs: Inputs, *, gradients: bool = False) -> list[torch.Tensor] | None:
             with untouched(self._case.model):
-                return eager_outputs(self._case, _copied(inputs))
+                if kept:
+                    eager_outputs(self._case, _copied(self._case.inputs[0]))
+                return eager_outputs(self._case, _copied(inputs), gradients=gradients)
 
         with silence.printed_to(self.directory / _OUTPUT), untouched(self._case.model):
             found = further_inputs.look_beyond(
-                self._case, outcome, eager, Progress().stage, timeout
+                self._case, outcome, eager, Progress().stage, timeout, kept
             )
         if found.differs is not None:
             self._case = further_inputs.adopted(self._case, outcome, found.differs)
@@ -165,7 +169,14 @@ class InProcessLab:
 
     def _fresh_run(self, index: int, seed: int | None = None) -> EagerRun:
         with silence.printed_to(self.directory / _OUTPUT), untouched(self._case.model):
-            return run_eager(_with_copied_inputs(self._case), index, Progress(), seed=seed)
+            after_first = index > 0 and bool(self._run(0).set_for_good)
+            return run_eager(
+                _with_copied_inputs(self._case),
+                index,
+                Progress(),
+                seed=seed,
+                after_first=after_first,
+            )
 
 
 def _with_copied_inputs(case: Case) -> Case:

@@ -24,7 +24,7 @@ from onnx_debug.data.diagnosis import (
 from onnx_debug.data.errors import NoSpaceError, PausedError, SessionClosedError
 from onnx_debug.data.events import CulpritFound, Event, Started, TrialFinished, TrialStarted
 from onnx_debug.data.outcome import ClueKind, Mode, Outcome, Stage, Trial, TrialKind
-from onnx_debug.request.case import make_case
+from onnx_debug.request.case import Edges, make_case
 from onnx_debug.runner.runner import open_lab
 from onnx_debug.runner.workdir import keep_while_used
 from onnx_debug.search.findings import Question, needs_number_clues, with_number_clues
@@ -57,6 +57,7 @@ class Session:
         check_inputs: Iterable[Any] = (),
         atol: float | None = None,
         rtol: float | None = None,
+        edges: Edges = "report",
         timeout: float = 60.0,
         memory_limit: int | None = None,
         isolate: bool = True,
@@ -73,6 +74,7 @@ class Session:
             check_inputs=check_inputs,
             atol=atol,
             rtol=rtol,
+            edges=edges,
             options=export_options,
         )
         self._timeout, self._want_fixes = timeout, fixes
@@ -207,6 +209,7 @@ class Session:
             comparisons=whole.comparisons if whole is not None else (),
             asked=whole.asked if whole is not None else (),
             node_errors=whole.node_errors if whole is not None else (),
+            edges=whole.edges if whole is not None else (),
             modules=eager.modules if eager is not None else (),
             log=whole.log if whole is not None else "",
             dynamo=self._case.dynamo,
@@ -402,6 +405,7 @@ def diagnose(  # noqa: PLR0913 - each is a keyword that users name
     check_inputs: Iterable[Any] = (),
     atol: float | None = None,
     rtol: float | None = None,
+    edges: Edges = "report",
     timeout: float = 60.0,
     memory_limit: int | None = None,
     isolate: bool = True,
@@ -421,6 +425,8 @@ def diagnose(  # noqa: PLR0913 - each is a keyword that users name
             with the eager module.
         atol, rtol: a value may differ by `atol + rtol * |value|`; None: by a share of its output's
             size, by dtype (float32: 1e-4).
+        edges: zeros, ties, NaN, and sizes of 1, on which a model may answer otherwise than its file:
+            "report" a difference, let it fail the export ("strict"), or do not try ("off").
         timeout: seconds for one trial.
         memory_limit: bytes that one trial, with all that it starts, may take beyond the model.
         isolate: run trials in processes of their own, where the system can.
@@ -444,6 +450,7 @@ def diagnose(  # noqa: PLR0913 - each is a keyword that users name
         check_inputs=check_inputs,
         atol=atol,
         rtol=rtol,
+        edges=edges,
         timeout=timeout,
         memory_limit=memory_limit,
         isolate=isolate,

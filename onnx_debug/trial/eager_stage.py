@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import traceback
 from dataclasses import dataclass
 
@@ -10,6 +11,8 @@ import torch
 from onnx_debug.data.call_tree import EagerReport
 from onnx_debug.data.outcome import Failure, Mode, Outcome, Stage, signature
 from onnx_debug.data.progress import Progress
+from onnx_debug.eager.first_call import set_for_good
+from onnx_debug.eager.outputs import eager_outputs
 from onnx_debug.eager.random_state import other_random_numbers
 from onnx_debug.eager.recorder import CloneOnce, ModuleNames, Recorder, Recording, recorded
 from onnx_debug.explain.exceptions import exception_chain, from_exception
@@ -19,41 +22,72 @@ from onnx_debug.request.case import Case
 
 @dataclass
 class EagerRun:
-    """One run of the model, with everything its modules received and returned."""
+    """One run of the model, with everything its modules received and returned.
+
+    Attributes:
+        set_for_good: attributes that this call, the first, set and another leaves as they are.
+    """
 
     recording: Recording
     outcome: Outcome
     names: ModuleNames
+    set_for_good: tuple[str, ...] = ()
 
     def report(self) -> EagerReport:
         """The run without its values."""
         tree = self.recording.tree(self.names)
-        return EagerReport(self.outcome, tuple(tree.modules.values()), tree.calls)
+        return EagerReport(
+            self.outcome, tuple(tree.modules.values()), tree.calls, self.set_for_good
+        )
 
 
-def run_eager(case: Case, index: int, progress: Progress, *, seed: int | None = None) -> EagerRun:
+def run_eager(
+    case: Case,
+    index: int,
+    progress: Progress,
+    *,
+    seed: int | None = None,
+    after_first: bool = False,
+) -> EagerRun:
     """Run the model once on the inputs `case.inputs[index]` and keep what passes between its modules.
 
     Args:
+        case: the export.
+        index: which inputs.
+        progress: told which module runs.
         seed: seed for torch's random numbers; None leaves them as the user had them.
+        after_first: call the model on the given inputs before, for what that sets for good.
     """
     names = ModuleNames(case.model)
     recorder = Recorder(names, CloneOnce(), progress.modules)
     if seed is not None:
         torch.manual_seed(seed)
-    args, kwargs = case.inputs[index]
     progress.stage(Stage.EAGER)
-    failure = None
-    try:
+
+    def call() -> None:
+        args, kwargs = case.inputs[index]
+        if recorder.recording.calls:  # a second call tells what the first one left behind
+            with contextlib.suppress(Exception):
+                case.model(*args, **kwargs)
+            return
         # A Python or NumPy number that the exporter bakes in must not be the one that eager happens
         # to draw.
         with other_random_numbers(1 if seed is None else seed + 1), recorded(recorder):
             case.model(*args, **kwargs)
+
+    failure: Failure | None = None
+    kept: tuple[str, ...] = ()
+    try:
+        if after_first:
+            eager_outputs(case, case.inputs[0], gradients=torch.is_grad_enabled())
+        if index == 0:
+            kept = set_for_good(case.model, call)
+        else:
+            call()
     except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever the user's model raises is the answer
         failure = _eager_failure(error, names)
-    return EagerRun(
-        recorder.recording, Outcome(failure, passed=() if failure else (Stage.EAGER,)), names
-    )
+    outcome = Outcome(failure, passed=() if failure else (Stage.EAGER,))
+    return EagerRun(recorder.recording, outcome, names, kept)
 
 
 def _eager_failure(error: BaseException, names: ModuleNames) -> Failure:

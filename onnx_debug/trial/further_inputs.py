@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 import torch
 
@@ -13,6 +15,8 @@ from onnx_debug.data.outcome import (
     Asked,
     ClueKind,
     Comparison,
+    Edge,
+    EdgeKind,
     Failure,
     Mode,
     Outcome,
@@ -21,13 +25,17 @@ from onnx_debug.data.outcome import (
 )
 from onnx_debug.eager.further import further_inputs
 from onnx_debug.eager.outputs import keeps_state
-from onnx_debug.eager.values import FurtherInputs, nudged_values
+from onnx_debug.eager.values import FurtherInputs
 from onnx_debug.explain import drift
 from onnx_debug.onnx_file import compare, runtime
 from onnx_debug.request.case import Case, Inputs
 from onnx_debug.trial.requested import SizeTried, with_sizes
 
-Eager = Callable[[Inputs], list[torch.Tensor] | None]
+
+class Eager(Protocol):
+    """The model's own answer; None where it rejects the inputs."""
+
+    def __call__(self, inputs: Inputs, *, gradients: bool) -> list[torch.Tensor] | None: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
@@ -41,12 +49,14 @@ class Beyond:
         differs: position, for `adopted`, of the first set on which ONNX does not answer as eager
             does.
         notes: what could not be tried.
+        edges: differences on inputs that few mean.
     """
 
     comparisons: tuple[Comparison, ...] = ()
     asked: tuple[Asked, ...] = ()
     differs: int | None = None
     notes: tuple[str, ...] = ()
+    edges: tuple[Edge, ...] = ()
 
 
 def adopted(case: Case, outcome: Outcome, position: int) -> Case:
@@ -62,7 +72,12 @@ def _waiting(case: Case, outcome: Outcome) -> list[FurtherInputs]:
 
 
 def look_beyond(
-    case: Case, outcome: Outcome, eager: Eager, stage: Callable[[Stage], None], seconds: float
+    case: Case,
+    outcome: Outcome,
+    eager: Eager,
+    stage: Callable[[Stage], None],
+    seconds: float,
+    set_for_good: Sequence[str] = (),
 ) -> Beyond:
     """Compare on further inputs and look at what was asked for.
 
@@ -72,8 +87,11 @@ def look_beyond(
         eager: answers for the model, whose state it leaves alone.
         stage: told what is being done.
         seconds: no new inputs are tried after that time.
+        set_for_good: attributes that a first call sets; `eager` answers from the state after it.
     """
-    return _Look(case, outcome, eager, stage, time.monotonic() + seconds).result()
+    look = _Look(case, outcome, eager, stage, time.monotonic() + seconds)
+    look.go_through(_waiting(case, outcome))
+    return look.result(set_for_good)
 
 
 def joined(outcome: Outcome, found: Beyond) -> Outcome:
@@ -94,7 +112,7 @@ def joined(outcome: Outcome, found: Beyond) -> Outcome:
             *([] if outcome.failure else _frozen(outcome)),
         )
     )
-    whole = replace(outcome, comparisons=rows, asked=found.asked, note=note)
+    whole = replace(outcome, comparisons=rows, asked=found.asked, edges=found.edges, note=note)
     wrong = [row for row in found.asked if row.problem]
     if outcome.failure is not None or not wrong:
         return whole
@@ -143,25 +161,39 @@ class _Look:
         stage: Callable[[Stage], None],
         deadline: float,
     ) -> None:
-        self._case, self._outcome, self._eager, self._stage, self._deadline = (
-            case,
-            outcome,
-            eager,
-            stage,
-            deadline,
-        )
+        assert outcome.onnx_path is not None
+        self._case, self._outcome, self._stage, self._deadline = case, outcome, stage, deadline
+        self._onnx = runtime.OnnxModel(case, Path(outcome.onnx_path))
         self._tolerance = compare.tolerance_of(case)
         self._accepted: set[str] = set()
         self._tried: list[SizeTried] = []
         self._rows: list[Comparison] = []
         self._notes: list[str] = []
+        self._edges: list[Edge] = []
         self._differs: int | None = None
+        self._eager = partial(eager, gradients=self._only_with_gradients(eager))
+        self._answers_alike = True
 
-    def result(self) -> Beyond:
-        assert self._outcome.onnx_path is not None
-        self._runnable = runtime.make_runnable(Path(self._outcome.onnx_path))
-        self._session = runtime.open_session(self._runnable.path)
-        waiting = _waiting(self._case, self._outcome)
+    def _only_with_gradients(self, eager: Eager) -> bool:
+        """Whether the file answers as eager does with gradients, as in a capture, and not without, as models are used."""
+        given = self._case.inputs[0]
+        self._given = eager(given, gradients=False)
+        if self._given is None:
+            return False
+        rows = self._compare(given, self._given)
+        wrong = next((row for row in rows if row.problem), None)
+        wanted = eager(given, gradients=True) if wrong is not None else None
+        if wrong is None or wanted is None:
+            return False
+        if any(row.problem for row in self._compare(given, wanted)):
+            return False  # random, or shaky: no question of gradients
+        inputs = "the given inputs, under torch.no_grad()"
+        problem = f"eager itself answers otherwise than with gradients; ONNX answers as with them: output {wrong.output}, {wrong.problem}"
+        self._edges.append(Edge(EdgeKind.GRADIENTS, inputs, problem))
+        return True
+
+    def go_through(self, waiting: Sequence[FurtherInputs]) -> None:
+        """Try one set of inputs after the other."""
         for position, further in enumerate(waiting):
             if time.monotonic() > self._deadline:
                 self._notes.append(
@@ -170,6 +202,21 @@ class _Look:
                 break
             if further.goal not in self._accepted:  # of several with one goal one is enough
                 self._try(position, further)
+
+    def result(self, set_for_good: Sequence[str]) -> Beyond:
+        """What was seen."""
+        if set_for_good:
+            names = ", ".join(set_for_good[:3]) + (" …" if len(set_for_good) > 3 else "")
+            self._notes.append(
+                f"The first call sets {names} for good: the file holds what the given inputs set."
+            )
+        rows = (*self._outcome.comparisons, *self._rows)
+        if rows and all(row.total == 0 for row in rows):
+            self._notes.append("There was nothing to compare: every output is empty.")
+        elif self._answers_alike and any(row.total for row in self._rows):
+            self._notes.append(
+                "There was little to compare: eager returns the same on all inputs that were tried."
+            )
         if keeps_state(self._case):
             self._notes.append(
                 "The model keeps state: called again with equal inputs, it answers otherwise; ONNX answers as the first time."
@@ -179,6 +226,7 @@ class _Look:
             tuple(with_sizes(self._outcome.asked, self._tried)),
             self._differs,
             tuple(self._notes),
+            tuple(self._edges),
         )
 
     def _try(self, position: int, further: FurtherInputs) -> None:
@@ -188,43 +236,52 @@ class _Look:
             self._tried.append(SizeTried(further.sizes, accepted=False))
             return
         self._accepted.add(further.goal)
+        if not further.sizes:
+            self._answers_alike &= self._given is not None and _equal(wanted, self._given)
         rows = [
             replace(row, inputs=further.description)
             for row in self._compare(further.inputs, wanted)
         ]
-        wrong = any(row.problem for row in rows)
-        if wrong and self._is_unstable(further.inputs, wanted, rows):
-            self._notes.append(
-                f"With {further.description}, eager itself answers otherwise when its inputs change in the last digit."
-            )
+        wrong = next((row for row in rows if row.problem), None)
+        reason = self._rounding(further.inputs, wanted, rows) if wrong is not None else ""
+        if reason:
+            self._notes.append(f"With {further.description}, {reason}.")
             return
-        self._tried.append(SizeTried(further.sizes, accepted=True, agreed=not wrong))
+        self._tried.append(SizeTried(further.sizes, accepted=True, agreed=wrong is None))
+        if wrong is not None and further.unusual and self._other_sizes_agree(further.sizes):
+            problem = f"output {wrong.output}: {wrong.problem}"
+            self._edges.append(Edge(EdgeKind.SIZE, further.description, problem))
+            return
         self._rows += rows
-        if wrong and self._differs is None:
+        if wrong is not None and self._differs is None:
             self._differs = position
+
+    def _other_sizes_agree(self, sizes: Mapping[str, int]) -> bool:
+        """Whether only this size differs, of several that were tried; not so where edges are strict."""
+        others = [one for one in self._tried if one.accepted and set(one.sizes) == set(sizes)][:-1]
+        return bool(others) and all(one.agreed for one in others) and self._case.edges != "strict"
 
     def _compare(self, inputs: Inputs, wanted: list[torch.Tensor]) -> list[Comparison]:
         self._stage(Stage.RUN)
-        names = self._case.options.get("input_names") or ()
         try:
-            feeds = runtime.feeds_for(
-                self._runnable, runtime.graph_leaves(self._case, inputs), names
-            )
-            got = runtime.run_session(self._session, self._runnable.outputs, feeds)
+            got = self._onnx(inputs)
         except Exception as error:  # noqa: BLE001 - ONNX Runtime's exception types have no common base
             return [Comparison(0, "outputs", f"ONNX Runtime refuses it: {error}")]
-        return self._rows_of(wanted, got)
-
-    def _rows_of(self, wanted: list[torch.Tensor], got: list[torch.Tensor]) -> list[Comparison]:
+        self._stage(Stage.COMPARE)
         return compare.compare_outputs(
-            self._runnable.outputs, runtime.flat_tensors(wanted), got, self._tolerance
+            self._onnx.outputs, runtime.flat_tensors(wanted), got, self._tolerance
         )
 
-    def _is_unstable(
-        self, inputs: Inputs, wanted: list[torch.Tensor], rows: list[Comparison]
-    ) -> bool:
-        """Whether rounding alone changes the answer as much, as where two scores tie and the larger is taken."""
-        again = self._eager(nudged_values(inputs))
-        return again is not None and drift.by_rounding(
-            rows, self._rows_of(wanted, runtime.flat_tensors(again))
-        )
+    def _rounding(
+        self, inputs: Inputs, wanted: list[torch.Tensor], rows: Sequence[Comparison]
+    ) -> str:
+        """Why rounding alone explains the difference, as where two scores tie and the larger is taken."""
+        try:
+            got = self._onnx(inputs)
+        except Exception:  # noqa: BLE001 - a refusal is no rounding
+            return ""
+        return drift.by_rounding(rows, inputs, wanted, got, self._eager, self._tolerance)
+
+
+def _equal(one: Sequence[torch.Tensor], other: Sequence[torch.Tensor]) -> bool:
+    return len(one) == len(other) and all(map(torch.equal, one, other))

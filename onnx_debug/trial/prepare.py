@@ -130,7 +130,8 @@ def part_target(bench: Bench, trial: Trial) -> Target:
         else submodule.inputs_as_traced(call, traced)
     )
     module = bench.names.modules[trial.module]
-    wrapper = submodule.Alone(module, inputs.template, inputs.numbers, inputs.leaves)
+    returned = call.output.tensors() if call.output is not None else None
+    wrapper = submodule.Alone(module, inputs.template, inputs.numbers, inputs.leaves, returned)
     feeds: dict[int, Sequence[Any]] = {0: inputs.leaves}
     expected: dict[int, Any] = {0: None}
     if inputs.from_eager and call.output is not None:

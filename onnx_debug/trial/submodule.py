@@ -15,7 +15,14 @@ from onnx_debug.onnx_file.names import INNER
 
 
 class Alone(nn.Module):
-    """Takes tensors, puts them into the arguments of `module`, and returns the tensors of its output."""
+    """Takes tensors, puts them into the arguments of `module`, and returns the tensors of its output.
+
+    Args:
+        module: the module.
+        template, numbers, leaves: its arguments, as in `AloneInputs`.
+        returned: the tensors that it returns in eager, if known. Under tracing Python sizes in its
+            output are tensors too; those do not count.
+    """
 
     def __init__(
         self,
@@ -23,12 +30,14 @@ class Alone(nn.Module):
         template: bytes,
         numbers: Sequence[str],
         leaves: Sequence[torch.Tensor],
+        returned: Sequence[torch.Tensor] | None = None,
     ) -> None:
         super().__init__()
         self.add_module(INNER, module)
         self.training = module.training  # without touching the modules below
         self._template, self._numbers = template, tuple(numbers)
         self._structure = plain(unpack(template, leaves), leaves)
+        self._returned = [(leaf.dtype, leaf.dim()) for leaf in returned or ()]
 
     def forward(self, *leaves: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Call the module; a number comes in as a tensor, from which it is read here."""
@@ -38,7 +47,19 @@ class Alone(nn.Module):
             if self._structure is None
             else fill(self._structure[0], values)
         )
-        return tuple(_tensors(self._modules[INNER](*args, **kwargs)))  # type: ignore[misc]
+        found = _tensors(self._modules[INNER](*args, **kwargs))  # type: ignore[misc]
+        traced = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+        return tuple(self._without_sizes(found) if traced else found)
+
+    def _without_sizes(self, found: list[torch.Tensor]) -> list[torch.Tensor]:
+        """The outputs that eager returns as tensors too, in order; all, where they do not match."""
+        wanted = list(self._returned)
+        kept = [
+            leaf
+            for leaf in found
+            if wanted and (leaf.dtype, leaf.dim()) == wanted[0] and wanted.pop(0)
+        ]
+        return found if wanted else kept
 
 
 def _tensors(output: Any) -> list[torch.Tensor]:

@@ -49,6 +49,11 @@ class Recorders:
         self._children: dict[int, Child] = {}
         self._reports: dict[int, EagerReport] = {}
 
+    @property
+    def set_for_good(self) -> tuple[str, ...]:
+        """Attributes that a first call on the given inputs sets and another leaves as they are."""
+        return self._reports[0].set_for_good if 0 in self._reports else ()
+
     def use(self, setting: Setting) -> None:
         """Take a case with more inputs to agree on; what was recorded of the others stays."""
         self._setting = setting
@@ -56,10 +61,11 @@ class Recorders:
     def start(self, index: int, seed: int | None = None) -> tuple[Child, watchdog.Watch]:
         """Begin to run the model on the inputs `case.inputs[index]`."""
         case, watch = self._setting.case, watchdog.Watch(self._setting)
+        after_first = index > 0 and bool(self.set_for_good)
 
         def work(connection: Connection) -> None:
             watch.arm()
-            run = run_eager(case, index, watch.progress, seed=seed)
+            run = run_eager(case, index, watch.progress, seed=seed, after_first=after_first)
             connection.send(run.report())
             _hand_over(run, case, connection)
 
@@ -148,16 +154,23 @@ class Recorders:
         return None
 
 
-def eager_in_fork(case: Case, output: Path, inputs: Inputs) -> list[torch.Tensor] | None:
-    """What the model returns for these inputs, computed in a fork: the model here keeps its state. None: it rejects them, or dies."""
+def eager_in_fork(
+    case: Case, output: Path, seconds: float, inputs: Inputs, *, gradients: bool = False
+) -> list[torch.Tensor] | None:
+    """What the model returns for these inputs, computed in a fork: the model here keeps its state.
+
+    None where it rejects them, dies, or takes longer.
+    """
 
     def work(connection: Connection) -> None:
         buffer = io.BytesIO()
-        torch.save(eager_outputs(case, inputs), buffer)
+        torch.save(eager_outputs(case, inputs, gradients=gradients), buffer)
         connection.send_bytes(buffer.getbuffer())
 
     child = fork(work, output)
     try:
+        if not child.connection.poll(seconds):
+            return None
         found: list[torch.Tensor] | None = torch.load(
             io.BytesIO(child.connection.recv_bytes()), weights_only=True
         )

@@ -26,6 +26,7 @@ from onnx_debug.data.call_tree import EagerReport
 from onnx_debug.data.errors import IsolationError
 from onnx_debug.data.outcome import Clue, Failure, Outcome, Trial
 from onnx_debug.eager.calls import TracedCalls
+from onnx_debug.eager.outputs import eager_outputs
 from onnx_debug.eager.recorder import ModuleNames, Recording
 from onnx_debug.explain import locate
 from onnx_debug.explain.drift import seen_in_eager
@@ -127,12 +128,16 @@ class _Server:
 
     def look_beyond(self, outcome: Outcome, timeout: float) -> tuple[int | None, Outcome]:
         start, case = time.perf_counter(), self._setting.case
+        kept = self._recorders.set_for_good
 
         def work(connection: Connection, watch: watchdog.Watch) -> None:
-            eager = partial(eager_in_fork, case, watch.directory / "eager.log")
-            connection.send(
-                further_inputs.look_beyond(case, outcome, eager, watch.progress.stage, timeout / 2)
+            if kept:
+                eager_outputs(case, case.inputs[0])  # what it sets, the forks of this process have
+            eager = partial(eager_in_fork, case, watch.directory / "eager.log", timeout / 4)
+            found = further_inputs.look_beyond(
+                case, outcome, eager, watch.progress.stage, timeout / 2, kept
             )
+            connection.send(found)
 
         found, _ = self._in_fork(work, timeout)
         if isinstance(found, Failure):
