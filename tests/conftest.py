@@ -35,14 +35,15 @@ def shell(ipython):
 
 @pytest.fixture
 def engine(monkeypatch):
-    """Stands in for the engine: notes what it was asked, answers with `engine.answer`."""
+    """Stands in for the engine: notes what it was asked, answers with `engine.answer`, or what `engine.answers()` returns."""
     fake = SimpleNamespace(asked=[], answer=samples.exported())
+    fake.answers = lambda: fake.answer
 
     def diagnose(model, args=(), kwargs=None, *, on_event=None, **rest):
         fake.asked.append(
             SimpleNamespace(model=model, args=args, kwargs=kwargs, on_event=on_event, rest=rest)
         )
-        return fake.answer
+        return fake.answers()
 
     monkeypatch.setattr(session, "diagnose", diagnose)
     monkeypatch.setattr(intercept_export, "onnx_program", lambda diagnosis: "the program")

@@ -37,7 +37,8 @@ def test_a_terminal_keeps_one_line():
     assert terminal.getvalue() == "\r\x1b[Kfirst\r\x1b[K"
 
 
-def test_a_log_file_gets_nothing():
+def test_a_log_file_gets_a_line_for_each():
     log = io.StringIO()
-    terminal_writer(log)("first")
-    assert not log.getvalue()
+    with Progress(terminal_writer(log), clock=lambda: 0.0) as progress:
+        progress(TrialStarted(1, Trial(""), "export the whole model"))
+    assert log.getvalue().splitlines()[1:] == ["onnx_debug: trial 1 · 0 s · export the whole model"]

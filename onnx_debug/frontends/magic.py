@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import argparse
 import sys
-import weakref
 from collections.abc import Callable
-from functools import partial
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from IPython.core.error import UsageError
-from IPython.core.interactiveshell import InteractiveShell
+from IPython.core.interactiveshell import ExecutionInfo, InteractiveShell
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_var_expand
 from IPython.core.magic_arguments import argument, magic_arguments, parse_argstring
 from IPython.display import display
@@ -19,31 +17,45 @@ from onnx_debug.data.diagnosis import Diagnosis
 from onnx_debug.data.errors import CaseError
 from onnx_debug.frontends import run_cell
 from onnx_debug.frontends.intercept_export import ExportFailedError, Interception, failed_call
-from onnx_debug.frontends.options import OPTIONS, to_keywords
+from onnx_debug.frontends.options import NOTEBOOK_OPTIONS, OPTIONS, to_keywords, unknown_option
 from onnx_debug.frontends.progress_line import Progress, terminal_writer
-from onnx_debug.render import html, text
-from onnx_debug.render.words import CellName
+from onnx_debug.render import html, text, words
 
-# By the id of a diagnosis that a panel shows: how to wrap its report, which is then for readers of
-# the saved notebook.
-_BESIDE_PANEL: dict[int, Callable[[str], str]] = {}
+if TYPE_CHECKING:
+    from onnx_debug.frontends.panel.panel import Panel
+
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 _NO_CASE = "nothing to export: the cell neither calls torch.onnx.export(...) nor ends with `model, args` or `model, args, kwargs`"
 _NO_CALL = "the last error did not pass through torch.onnx.export; run the cell that fails first, then %onnx_postmortem"
+_REMOVED = "dynamo_export"  # torch's first spelling of the new exporter
 
 
 def _options(function: _Function) -> _Function:
-    for flags, settings in reversed(OPTIONS):
+    for flags, settings in reversed((*OPTIONS, *NOTEBOOK_OPTIONS)):
         function = argument(*flags, **settings)(function)
+    return function
+
+
+def _with_two_signs(function: _Function) -> _Function:
+    """IPython's help shows a cell magic with the single sign of a line magic."""
+    assert function.__doc__
+    function.__doc__ = function.__doc__.replace("\n  %onnx", "\n  %%onnx", 1)
     return function
 
 
 @magics_class
 class OnnxDebugMagics(Magics):
-    """The magics of onnx_debug."""
+    """The magics of onnx_debug, and what belongs to the cells that they ran in."""
 
     shell: InteractiveShell
 
+    def __init__(self, shell: InteractiveShell) -> None:
+        """Stand by for this shell's cells."""
+        super().__init__(shell)
+        self._cell = ""  # what tells the running cell from others; empty between cells
+        self._panels: dict[str, list[Panel]] = {}  # the live panels in the output of each cell
+
+    @_with_two_signs
     @magic_arguments()
     @_options
     @no_var_expand
@@ -51,25 +63,31 @@ class OnnxDebugMagics(Magics):
     def onnx_export(self, line: str, cell: str) -> Diagnosis | None:
         """Export a model to ONNX; when that fails, name the layers that block it, and prove it.
 
-        Put it on top of the cell that calls `torch.onnx.export(...)`: the call is caught and its
-        arguments are used as they are. Or let the cell end with `model, args` or `model, args,
-        kwargs`.
+        Put it on top of the cell that calls `torch.onnx.export(...)`, itself or through a library:
+        the call is caught and its arguments are used as they are::
+
+            %%onnx_export
+            torch.onnx.export(model, (x,), "model.onnx", opset_version=18)
+
+        Or let the cell end with `model, args` or `model, args, kwargs`::
+
+            %%onnx_export --dynamic x:0=batch -o model.onnx
+            model, (x,)
 
         Returns the `Diagnosis`, which displays itself; keep it with `d = _`. When everything
         passes, the cell's own call returns a usable `ONNXProgram` and writes its file. Options
-        given here go before those of the call.
+        given here go before those of the call. Further inputs to agree on can be given in Python:
+        `onnx_debug.diagnose(model, args, check_inputs=[...])`.
         """
         __tracebackhide__ = True
-        options = parse_argstring(self.onnx_export, line)
-        caught = Interception(
-            lambda **arguments: self._diagnose(options, **arguments), self.shell.user_ns
-        )
+        options = self._parse(self.onnx_export, "%%onnx_export", line)
+        caught = Interception(lambda **case: self._diagnose(options, case))
         value = self._run(cell, caught)
-        if caught.diagnosis is None:
-            return self._diagnose(options, **_case(value))
+        if not caught.calls:
+            return self._answer(options, _case(value, cell))
         if value is not None and value is not caught.returned:
             display(value)
-        return caught.diagnosis
+        return _shown(caught.calls)
 
     @magic_arguments()
     @_options
@@ -80,74 +98,143 @@ class OnnxDebugMagics(Magics):
 
         Returns the `Diagnosis`, which displays itself.
         """
-        options = parse_argstring(self.onnx_postmortem, line)
-        arguments = failed_call(getattr(sys, "last_value", None))
-        if arguments is None:
+        options = self._parse(self.onnx_postmortem, "%onnx_postmortem", line)
+        case = failed_call(getattr(sys, "last_value", None))
+        if case is None:
             raise UsageError(_NO_CALL)
-        return self._diagnose(options, **arguments)
+        return self._answer(options, case)
+
+    def _parse(self, magic: Any, name: str, line: str) -> argparse.Namespace:
+        options, extra = parse_argstring(magic, line, partial=True)
+        if extra:
+            said = unknown_option(extra, magic.parser)
+            raise UsageError(f"{said} {name}? lists the options.")
+        return options  # type: ignore[no-any-return]
 
     def _run(self, cell: str, caught: Interception) -> Any:
+        """The value of the cell's last expression; None where it has none, or ended at an export that failed."""
         __tracebackhide__ = True
         try:
             with caught.active():
                 return run_cell.run(self.shell, cell)
-        except ExportFailedError:
+        except ExportFailedError as error:
+            lines = run_cell.lines_not_run(self.shell, cell, error)
+            if lines and isinstance(caught.calls[-1], Diagnosis):
+                _say(f"The export failed, so {_these(lines)} not run.")
             return None
-        except CaseError as error:
-            raise UsageError(str(error)) from None
+        except (AttributeError, ImportError) as error:
+            if _REMOVED not in run_cell.raising_line(error):
+                raise
+            raise UsageError(_removed()) from None
         except NameError as error:
             line = run_cell.raised_at_top(error)
             if line is None:
                 raise
             raise UsageError(f"line {line} of the cell: {error}") from None
 
-    def _diagnose(self, options: argparse.Namespace, **arguments: Any) -> Diagnosis:
-        keywords = {**arguments, **to_keywords(options)}
-        live = hasattr(self.shell, "kernel") and not (options.static or options.quiet)
+    def _answer(self, options: argparse.Namespace, case: dict[str, Any]) -> Diagnosis:
         try:
-            diagnosis = (
-                self._in_panel(keywords) if live else self._in_line(keywords, quiet=options.quiet)
-            )
+            return self._diagnose(options, case)
         except CaseError as error:
             raise UsageError(str(error)) from None
+
+    def _diagnose(self, options: argparse.Namespace, case: dict[str, Any]) -> Diagnosis:
+        keywords = to_keywords(options, case)
+        live = hasattr(self.shell, "kernel") and not (options.static or options.quiet)
+        show = self._in_panel if live else self._in_line
+        diagnosis = show(keywords, options)
         if options.log:
-            print(diagnosis.log)  # noqa: T201 - what was asked for
+            _say(diagnosis.log)
         return diagnosis
 
-    def _in_line(self, keywords: dict[str, Any], *, quiet: bool) -> Diagnosis:
+    def _in_line(self, keywords: dict[str, Any], options: argparse.Namespace) -> Diagnosis:
         """Search with one line of progress."""
         from onnx_debug.session.session import diagnose
 
-        writer = (
-            _discard
-            if quiet
-            else _notebook_writer()
-            if hasattr(self.shell, "kernel")
-            else terminal_writer()
-        )
-        with Progress(writer) as progress:
+        if options.quiet:
+            return diagnose(**keywords)
+        notebook = hasattr(self.shell, "kernel")
+        with Progress(_notebook_writer() if notebook else terminal_writer()) as progress:
             return diagnose(on_event=progress, **keywords)
 
-    def _in_panel(self, keywords: dict[str, Any]) -> Diagnosis:
+    def _in_panel(self, keywords: dict[str, Any], options: argparse.Namespace) -> Diagnosis:
         """Search in a live panel, which stays as an instrument to explore the model."""
-        from onnx_debug.frontends.panel.panel import saved, show
+        from onnx_debug.frontends.panel.panel import show
         from onnx_debug.session.session import Session
 
-        shown = show(Session(**keywords), cell_name=cell_namer(self.shell))
-        _BESIDE_PANEL[id(shown.diagnosis)] = partial(saved, shown=shown)
-        weakref.finalize(shown.diagnosis, _BESIDE_PANEL.pop, id(shown.diagnosis), None)
+        name = cell_namer(self.shell)
+        shown = show(lambda: Session(**keywords), cell_name=name, run=not options.step)
+        self._panels.setdefault(self._cell, []).append(shown)
         return shown.diagnosis
 
+    # --- the life of a cell
 
-def _case(value: Any) -> dict[str, Any]:
+    def before_cell(self, info: ExecutionInfo) -> None:
+        """A cell is about to run: what its last run left ends. Not every front end gives cells a name of their own."""
+        self._cell = str(getattr(info, "cell_id", None) or info.raw_cell)
+        for shown in self._panels.pop(self._cell, []):
+            shown.close()
+
+    def after_cell(self, _: object) -> None:
+        """What is shown from now on stands beside no panel."""
+        self._cell = ""
+
+    def bundle(self, d: Diagnosis, **_: Any) -> dict[str, str]:
+        """What IPython shows of a diagnosis.
+
+        Beside its panel, which shows all, the report is for the saved notebook, and that stays
+        small.
+        """
+        name = cell_namer(self.shell)
+        beside = [one for one in self._panels.get(self._cell, ()) if one.diagnosis is d]
+        small = beside[0].saved(html.small(d, cell_name=name)) if beside else ""
+        report = small or html.fragment(d, cell_name=name)
+        return {"text/plain": text.render(d, name), "text/html": report}
+
+
+def _case(value: Any, cell: str) -> dict[str, Any]:
     """The case that a cell's last expression stands for."""
     if not isinstance(value, tuple) or len(value) not in (2, 3):
-        raise UsageError(_NO_CASE)
+        raise UsageError(_removed() if _REMOVED in cell else _NO_CASE)
     return dict(zip(("model", "args", "kwargs"), value, strict=False))
 
 
-def _discard(line: str) -> None:
-    """Show nothing."""
+def _removed() -> str:
+    import torch
+
+    return f"torch {torch.__version__} has no torch.onnx.{_REMOVED} any more; call torch.onnx.export(model, args, dynamo=True)"
+
+
+def _shown(calls: list[Diagnosis | CaseError]) -> Diagnosis:
+    """Of several calls the first that fails; all of them are listed."""
+    failed = [call for call in calls if not _passes(call)]
+    shown = (failed or calls[-1:])[0]
+    if len(calls) > 1:
+        _say(f"{len(calls)} calls of torch.onnx.export: {_fail(len(failed))}.")
+        for number, call in enumerate(calls, 1):
+            said = str(call) if isinstance(call, CaseError) else words.headline(call)
+            _say(f"  {number}  {'✓' if _passes(call) else '✗'} {said}")
+    if isinstance(shown, CaseError):
+        raise UsageError(str(shown))
+    return shown
+
+
+def _passes(call: Diagnosis | CaseError) -> bool:
+    return isinstance(call, Diagnosis) and call.ok
+
+
+def _fail(count: int) -> str:
+    return "none fails" if not count else f"{count} fail{'s' if count == 1 else ''}"
+
+
+def _these(lines: range) -> str:
+    if len(lines) == 1:
+        return f"line {lines[0]} of the cell was"
+    return f"lines {lines[0]} to {lines[-1]} of the cell were"
+
+
+def _say(line: str) -> None:
+    print(line)  # noqa: T201 - what the cell shows beside its answer
 
 
 def _notebook_writer() -> Callable[[str], None]:
@@ -164,7 +251,7 @@ def _notebook_writer() -> Callable[[str], None]:
     return write
 
 
-def cell_namer(shell: InteractiveShell) -> CellName:
+def cell_namer(shell: InteractiveShell) -> words.CellName:
     """What the user calls a file that is a notebook cell ("Cell In[5]")."""
 
     def cell_name(file: str) -> str | None:
@@ -176,20 +263,9 @@ def cell_namer(shell: InteractiveShell) -> CellName:
 
 def register(shell: InteractiveShell) -> None:
     """Add the magics to this shell, and teach it to show a `Diagnosis`."""
-    shell.register_magics(OnnxDebugMagics)
-
-    cell_name = cell_namer(shell)
-
-    def bundle(d: Diagnosis, **_: Any) -> dict[str, str]:
-        wrap = _BESIDE_PANEL.get(id(d))
-        # Beside a panel, which shows all, the report is for the saved notebook, and that stays
-        # small.
-        report = (
-            html.fragment(d, cell_name=cell_name)
-            if wrap is None
-            else wrap(html.small(d, cell_name=cell_name))
-        )
-        return {"text/plain": text.render(d, cell_name), "text/html": report}
-
+    magics = OnnxDebugMagics(shell)
+    shell.register_magics(magics)
+    shell.events.register("pre_run_cell", magics.before_cell)
+    shell.events.register("post_run_cell", magics.after_cell)
     assert shell.display_formatter
-    shell.display_formatter.mimebundle_formatter.for_type(Diagnosis, bundle)
+    shell.display_formatter.mimebundle_formatter.for_type(Diagnosis, magics.bundle)

@@ -1,11 +1,29 @@
-"""The options that the magics and the command line share."""
+"""The options that the magics and the command line share, and what they ask of `diagnose`."""
 
 from __future__ import annotations
 
 import argparse
+import difflib
+import re
+from collections.abc import Iterable
 from typing import Any
 
-OPTIONS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
+from onnx_debug.data.errors import CaseError
+
+Option = tuple[tuple[str, ...], dict[str, Any]]
+_AXIS = re.compile(r"(?P<input>[^:=]+):(?P<axis>\d+)(=(?P<name>\w+))?")
+
+
+def _axis(text: str) -> tuple[str, int, str]:
+    """`x:0=batch` → ("x", 0, "batch"); without a name the dimension is called `x_0`."""
+    found = _AXIS.fullmatch(text)
+    if not found:
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form INPUT:DIM or INPUT:DIM=NAME")
+    name, axis = found["input"], int(found["axis"])
+    return name, axis, found["name"] or f"{name}_{axis}"
+
+
+OPTIONS: tuple[Option, ...] = (
     (
         ("-o", "--output"),
         {"metavar": "FILE", "help": "Write the model there when it exports (torch's `f`)."},
@@ -17,6 +35,23 @@ OPTIONS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
     (
         ("--legacy",),
         {"action": "store_true", "help": "Use the TorchScript exporter (dynamo=False)."},
+    ),
+    (
+        ("--dynamic",),
+        {
+            "type": _axis,
+            "action": "append",
+            "metavar": "INPUT:DIM=NAME",
+            "help": "Ask for a dynamic dimension, as in `--dynamic x:0=batch`; once for each.",
+        },
+    ),
+    (
+        ("--atol",),
+        {"type": float, "metavar": "A", "help": "Absolute tolerance of the comparison."},
+    ),
+    (
+        ("--rtol",),
+        {"type": float, "metavar": "R", "help": "Relative tolerance of the comparison."},
     ),
     (
         ("--timeout",),
@@ -41,29 +76,88 @@ OPTIONS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
     ),
     (
         ("--no-fixes",),
-        {"action": "store_true", "help": "Find the culprits only; do not try fixes."},
+        {
+            "action": "store_true",
+            "help": "Say what is wrong with the call; do not try the call that would work.",
+        },
     ),
     (("--log",), {"action": "store_true", "help": "Print the exporter's full verbose log."}),
+    (("-q", "--quiet"), {"action": "store_true", "help": "Show no progress."}),
+)
+NOTEBOOK_OPTIONS: tuple[Option, ...] = (
     (
         ("--static",),
         {"action": "store_true", "help": "Show the report only, without the live panel."},
     ),
-    (("-q", "--quiet"), {"action": "store_true", "help": "Show no progress."}),
+    (
+        ("--step",),
+        {
+            "action": "store_true",
+            "help": "Show the panel before the first trial: its buttons Step and Run go on.",
+        },
+    ),
 )
 
 
-def to_keywords(options: argparse.Namespace) -> dict[str, Any]:
-    """The keywords of `diagnose` that these options ask for; export options that were not given are left out."""
-    keywords: dict[str, Any] = {
+def unknown_option(extra: list[str], parser: argparse.ArgumentParser) -> str:
+    """What to say of arguments that are none of the parser's options."""
+    first = extra[0].split("=")[0]
+    if not first.startswith("-"):
+        return f"there is nothing that {first!r} could stand for"
+    known = [flag for action in parser._actions for flag in action.option_strings]
+    return f"there is no option {first}{did_you_mean(first, known)}"
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """`; did you mean --timeout?`, or nothing where no name is near."""
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def to_keywords(options: argparse.Namespace, case: dict[str, Any]) -> dict[str, Any]:
+    """The keywords of `diagnose` for this case with these options, which go before its own.
+
+    Raises:
+        CaseError: a dynamic dimension was asked of an input that the case does not have.
+    """
+    keywords = {
+        **case,
         "timeout": options.timeout,
         "edges": options.edges,
         "isolate": not options.no_isolation,
         "fixes": not options.no_fixes,
     }
-    if options.output is not None:
-        keywords["f"] = options.output
-    if options.opset is not None:
-        keywords["opset_version"] = options.opset
-    if options.legacy:
-        keywords["dynamo"] = False
-    return keywords
+    asked = {
+        "f": options.output,
+        "opset_version": options.opset,
+        "dynamo": False if options.legacy else None,
+        "atol": options.atol,
+        "rtol": options.rtol,
+    }
+    keywords |= {name: value for name, value in asked.items() if value is not None}
+    return _with_dynamic(keywords, options.dynamic) if options.dynamic else keywords
+
+
+def _with_dynamic(keywords: dict[str, Any], wanted: list[tuple[str, int, str]]) -> dict[str, Any]:
+    """The same with these dimensions dynamic, in the form that the exporter takes."""
+    from onnx_debug.request.case import forward_signature, make_case
+
+    case = make_case(keywords["model"], keywords.get("args", ()), keywords.get("kwargs"))
+    signature = forward_signature(case.model)
+    if signature is None:
+        raise CaseError("--dynamic: Python cannot tell what the inputs of the model are called")
+    inputs = list(signature.bind(*case.args, **case.kwargs).arguments)
+    axes: dict[str, dict[int, str]] = {}
+    for name, axis, size in wanted:
+        if name not in inputs:
+            hint = did_you_mean(name, inputs) or f"; its inputs are {', '.join(inputs)}"
+            raise CaseError(f"--dynamic: the model has no input {name!r}{hint}")
+        axes.setdefault(name, {})[axis] = size
+    rest = {
+        name: value
+        for name, value in keywords.items()
+        if name not in ("dynamic_shapes", "dynamic_axes")
+    }
+    if keywords.get("dynamo", True):
+        return {**rest, "dynamic_shapes": {name: axes.get(name) for name in inputs}}
+    return {"input_names": inputs, **rest, "dynamic_axes": axes}

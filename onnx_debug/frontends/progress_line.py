@@ -55,13 +55,15 @@ class Progress:
 
 
 def terminal_writer(stream: TextIO | None = None) -> Callable[[str], None]:
-    """Overwrites one line of a terminal; writes nothing where there is no terminal."""
+    """Overwrites one line of a terminal; a log, which is no terminal, gets a line for each."""
     stream = stream or sys.stderr
 
     def write(line: str) -> None:
         if stream.isatty():
             width = shutil.get_terminal_size().columns - 1
             stream.write("\r\x1b[K" + line[:width])
-            stream.flush()
+        elif line:
+            stream.write(f"{line}\n")
+        stream.flush()
 
     return write

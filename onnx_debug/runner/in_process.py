@@ -156,6 +156,9 @@ class InProcessLab:
         if self._pausing:
             raise PausedError("paused before this was answered; ask again")
 
+    def rest(self) -> None:
+        """There are no processes to end."""
+
     def close(self, *, keep_files: bool = False) -> None:
         """Forget the recordings."""
         self._runs.clear()

@@ -29,6 +29,7 @@ class Lab(Protocol):
     def correct_options(self, timeout: float) -> tuple[tuple[str, ...], str, Outcome | None]: ...  # noqa: D102
     def pause(self) -> None: ...  # noqa: D102
     def resume(self) -> None: ...  # noqa: D102
+    def rest(self) -> None: ...  # noqa: D102
     def close(self, *, keep_files: bool = False) -> None: ...  # noqa: D102
 
 

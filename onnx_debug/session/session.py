@@ -172,6 +172,11 @@ class Session:
         self._lab.close(keep_files=True)
         self._closed = True
 
+    def rest(self) -> None:
+        """End every process until something is asked. What was found stays; the next question runs the model again."""
+        if not self._closed:
+            self._lab.rest()
+
     def close(self) -> None:
         """End every process of the session. The diagnosis' files stay as long as a diagnosis refers to them."""
         if not self._closed:

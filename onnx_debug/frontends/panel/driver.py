@@ -36,3 +36,9 @@ class Driver(Protocol):
 
     def pause(self) -> None:
         """From another thread: end what is under way at once; it can go on later."""
+
+    def rest(self) -> None:
+        """End its processes; they come back when something is asked."""
+
+    def close(self) -> None:
+        """End its processes for good."""

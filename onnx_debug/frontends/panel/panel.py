@@ -18,7 +18,8 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import anywidget
@@ -28,8 +29,10 @@ from IPython.display import display
 from onnx_debug.data.diagnosis import Diagnosis
 from onnx_debug.data.errors import PausedError
 from onnx_debug.data.events import CulpritFound, Event, Started, TrialStarted
+from onnx_debug.frontends.panel import own_trial
 from onnx_debug.frontends.panel.driver import Driver
 from onnx_debug.frontends.panel.graph_feed import GraphFeed
+from onnx_debug.frontends.panel.worker import Worker
 from onnx_debug.render.page import assets, netron
 from onnx_debug.render.page.sources import forwards
 from onnx_debug.render.page.tree import children_of, rows, states
@@ -38,6 +41,8 @@ from onnx_debug.render.words import CellName, module_name
 
 logger = logging.getLogger(__name__)
 _LONGEST_LOG = 2_000_000  # characters; of a longer log the end
+_AT_ONCE = ("hello", "log", "graph", "stop", "closed")  # messages of a view that take no trial
+_Source = Diagnosis | Driver | Callable[[], Driver]
 
 
 class Panel(anywidget.AnyWidget):
@@ -45,7 +50,8 @@ class Panel(anywidget.AnyWidget):
 
     Attributes:
         selected: FQN of the selected module, None before a choice.
-        rows, states, sources, view, steps, progress, replaced, live: what is shown; see `panel.js`.
+        rows, states, sources, view, steps, progress, replaced, answers, live: what is shown; see
+            `panel.js`.
         key: CSS class under which a saved report belongs to this panel.
     """
 
@@ -60,24 +66,36 @@ class Panel(anywidget.AnyWidget):
     steps: traitlets.List[dict[str, Any]] = traitlets.List().tag(sync=True)
     progress = traitlets.Dict().tag(sync=True)
     replaced = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    answers = traitlets.Dict().tag(sync=True)
     live = traitlets.Bool(False).tag(sync=True)
 
-    def __init__(self, source: Diagnosis | Driver, *, cell_name: CellName | None = None) -> None:
-        """Show a diagnosis, or a session; `cell_name` is what to call a file that is a notebook cell."""
+    def __init__(self, source: _Source, *, cell_name: CellName | None = None) -> None:
+        """Show a diagnosis, a session, or one session after another from a function that makes them.
+
+        `cell_name` is what to call a file that is a notebook cell.
+        """
         super().__init__(key=f"onnx-debug-{uuid.uuid4().hex[:8]}")
         self.layout.width = "100%"
-        self._driver = None if isinstance(source, Diagnosis) else source
+        self._make = source if callable(source) else None
         self._cell_name = cell_name
-        self._working, self._blocking = threading.Lock(), False
+        self._blocking = False
         self._problem: Exception | None = None
+        self._sending = threading.RLock()  # several threads set traits; a hold must end as one
         self._graph = GraphFeed(self)
-        self.live = self._driver is not None
         self.on_msg(self._receive)
-        if self._driver is not None:
-            self._driver.on_event = self._hear
+        if isinstance(source, Diagnosis):
+            self._worker = Worker(None)
+            self._show(source)
+        else:
+            self._begin(source() if callable(source) else source)
             threading.Thread(target=netron.warm_up, daemon=True).start()
-        self._show(source if isinstance(source, Diagnosis) else source.diagnosis)
         self._say()
+
+    def _begin(self, driver: Driver) -> None:
+        driver.on_event = self._hear
+        self._worker = Worker(driver)
+        self.live, self.replaced, self.answers = True, [], {}
+        self._show(driver.diagnosis)
 
     def __repr__(self) -> str:
         """One line: a widget's own would write the whole diagnosis into the notebook."""
@@ -87,6 +105,15 @@ class Panel(anywidget.AnyWidget):
     def diagnosis(self) -> Diagnosis:
         """What is shown."""
         return self._diagnosis
+
+    def saved(self, report_html: str) -> str:
+        """A static report for the same cell: hidden while the panel is alive, there when the notebook is opened without a kernel."""
+        return f'<div class="onnx-debug-saved {self.key}">{report_html}</div>'
+
+    def close(self) -> None:
+        """End the session, and take the panel from every page."""
+        self._worker.close()
+        super().close()
 
     # --- what can be asked for, from Python and by the buttons
 
@@ -99,9 +126,7 @@ class Panel(anywidget.AnyWidget):
         """
         self._problem, self._blocking = None, threading.current_thread() is threading.main_thread()
         done = threading.Event()
-        threading.Thread(
-            target=self._work, args=(lambda driver: driver.run(), done), daemon=True
-        ).start()
+        threading.Thread(target=self._search, args=("run", done), daemon=True).start()
         try:
             _wait(done)
         except (
@@ -118,28 +143,38 @@ class Panel(anywidget.AnyWidget):
 
     def step(self) -> None:
         """Run the next trial of the search."""
-        self._work(lambda driver: driver.step())
+        self._search("step")
+
+    def again(self) -> None:
+        """Search anew, in a new session: the model may have changed."""
+        if self._make is not None and not self._worker.working:
+            self._worker.close()
+            self._begin(self._make())
+            self._search("run")
 
     def stop(self) -> None:
         """Pause the search, in the middle of a trial too."""
-        if self._driver is not None and self._working.locked():
-            self._driver.pause()
+        driver = self._worker.driver
+        if driver is not None and self._worker.working:
+            driver.pause()
             self._say("stopping", stopping=True)
 
     def alone(self, fqn: str) -> None:
         """Try a module by itself."""
-        self._work(lambda driver: driver.probe(fqn))
+        self._try(fqn, own_trial.alone, fqn)
 
     def split(self, fqn: str) -> None:
         """Try a module with its children replaced: fails it still, its own code is at fault."""
         below = children_of(self._diagnosis.modules, fqn)
-        if not below:
-            self._say(error=f"{fqn} has no called children: what fails here is its own code.")
-            return
-        self._work(lambda driver: driver.probe(fqn, below))
+        if below:
+            self._try(fqn, own_trial.split, fqn, below)
+        else:
+            self._say(error=f"{fqn} calls no modules: what fails here is its own code.")
 
     def replace(self, fqn: str) -> None:
         """Replace a module by a placeholder, or restore it, and try the whole model."""
+        if self._worker.working:
+            return
         self.replaced = (
             [name for name in self.replaced if name != fqn]
             if fqn in self.replaced
@@ -150,39 +185,61 @@ class Panel(anywidget.AnyWidget):
             for name in self.replaced
             if not any(name.startswith(other + ".") for other in self.replaced)
         ]
-        self._work(lambda driver: driver.probe("", inner))
+        self._try(fqn, own_trial.replaced, "", inner)
 
-    # --- the search
+    # --- the session at work
+
+    def _search(self, action: str, done: threading.Event | None = None) -> None:
+        """Go on with the search: `step` or `run`. When it is over, its processes may end."""
+        self._work(lambda driver: getattr(driver, action)(), done, search=True)
+
+    def _try(
+        self, fqn: str, sentence: own_trial.Sentence, module: str, stubs: Iterable[str] = ()
+    ) -> None:
+        """A trial of the user's own, answered where it was asked for: at `fqn`."""
+
+        def ask(driver: Driver) -> None:
+            step = driver.probe(module, stubs)
+            self.answers = {**self.answers, fqn: sentence(driver.diagnosis, step)}
+
+        self._work(ask)
 
     def _work(
-        self, action: Callable[[Driver], object], done: threading.Event | None = None
+        self,
+        action: Callable[[Driver], object],
+        done: threading.Event | None = None,
+        *,
+        search: bool = False,
     ) -> None:
         """Do one thing with the session, unless something is under way; show what came of it, errors too."""
-        done = done or threading.Event()
-        driver = self._driver
-        if driver is None or not self._working.acquire(blocking=False):
-            done.set()
-            return
         problem = ""
+        with self._worker.work() as driver:
+            if driver is not None:
+                problem = self._do(driver, action, search=search)
+        if driver is not None:
+            self._say(error=problem)
+        if done is not None:
+            done.set()
+
+    def _do(self, driver: Driver, action: Callable[[Driver], object], *, search: bool) -> str:
+        """What went wrong, if anything."""
+        starting = not self._diagnosis.trials or self._worker.resting
         try:
-            self._say(
-                "recording the model's calls" if not self._diagnosis.trials else "", running=True
-            )
+            self._say("running the model, to record its calls" if starting else "", running=True)
             with contextlib.suppress(PausedError):
                 action(driver)
             self._show(driver.diagnosis)
+            if search and driver.finished:
+                self._worker.finish(module.fqn for module in self._diagnosis.modules)
         except Exception as error:  # the panel must say what happened, whatever it was
             logger.exception("The panel could not do what was asked for")
-            problem = f"{type(error).__name__}: {error}"
             self._problem = error
-        finally:
-            self._working.release()
-            self._say(error=problem)
-            done.set()
+            return f"{type(error).__name__}: {error}"
+        return ""
 
     def _hear(self, event: Event) -> None:
-        if isinstance(event, Started | TrialStarted) and self._driver is not None:
-            self._show(self._driver.diagnosis)
+        if isinstance(event, Started | TrialStarted) and self._worker.driver is not None:
+            self._show(self._worker.driver.diagnosis)
         if isinstance(event, Started):
             self._say(f"searching {event.modules} modules", running=True)
             self._graph.send()
@@ -200,53 +257,67 @@ class Panel(anywidget.AnyWidget):
         stopping: bool = False,
         error: str = "",
     ) -> None:
-        busy = self._working.locked() if running is None else running
+        busy = self._worker.working if running is None else running
+        driver = self._worker.driver
         since = (
             self.progress.get("since")
             if busy and self.progress.get("running")
             else time.time() - self._diagnosis.seconds
         )
-        self.progress = {
-            "running": busy,
-            "stopping": stopping,
-            "blocking": self._blocking,
-            "text": text,
-            "error": error,
-            "since": since,
-            "seconds": self._diagnosis.seconds,
-            "finished": self._driver is None or self._driver.finished,
-        }
+        with self._sending:
+            self.progress = {
+                "running": busy,
+                "stopping": stopping,
+                "blocking": self._blocking,
+                "text": text,
+                "error": error,
+                "since": since,
+                "seconds": self._diagnosis.seconds,
+                "finished": driver is None or driver.finished,
+                "again": self._make is not None,
+            }
 
     # --- the browser
 
     def _receive(self, _: object, message: dict[str, Any], __: object) -> None:
         """A wish from a view. Trials run in a thread of their own, so that the kernel goes on hearing "stop"."""
-        name, fqn = message.get("type"), str(message.get("fqn", ""))
-        if name == "hello":
-            self._graph.send(str(message.get("have", "")))
-        elif name == "log":
-            self.send({"type": "log", "text": self._diagnosis.log[-_LONGEST_LOG:]})
+        name, fqn = str(message.get("type")), str(message.get("fqn", ""))
+        if name in _AT_ONCE:
+            getattr(self, f"_on_{name}")(message)
+        elif name in ("step", "run", "again"):
+            self._heard(self.again if name == "again" else partial(self._search, name))
+        elif name in ("alone", "split", "replace"):
+            self._heard(partial(getattr(self, name), fqn))
         elif name == "module":
-            self._describe(fqn)
-        elif name == "graph":
-            self._graph.ask(
-                self._diagnosis,
-                message.get("of"),
-                message.get("focus"),
-                whole=bool(message.get("whole")),
-            )
-        elif name == "stop":
-            self.stop()
-        elif name in ("step", "alone", "split", "replace", "run"):
-            action = getattr(self, name)
-            threading.Thread(
-                target=action, args=() if name in ("step", "run") else (fqn,), daemon=True
-            ).start()
+            self._heard(partial(self._describe, fqn))
+
+    def _heard(self, work: Callable[[], None]) -> None:
+        """Do it in a thread. A view that is not told takes the kernel for gone."""
+        self.send({"type": "heard"})
+        _in_thread(work)
+
+    def _on_hello(self, message: dict[str, Any]) -> None:
+        self._graph.send(str(message.get("have", "")))
+
+    def _on_log(self, _: dict[str, Any]) -> None:
+        self.send({"type": "log", "text": self._diagnosis.log[-_LONGEST_LOG:]})
+
+    def _on_graph(self, message: dict[str, Any]) -> None:
+        whole = bool(message.get("whole"))
+        self._graph.ask(self._diagnosis, message.get("of"), message.get("focus"), whole=whole)
+
+    def _on_stop(self, _: dict[str, Any]) -> None:
+        self.stop()
+
+    def _on_closed(self, _: dict[str, Any]) -> None:
+        """A view is gone; should there be another, what it asks for wakes the session."""
+        if not self._worker.working:
+            _in_thread(self._worker.rest)
 
     def _show(self, d: Diagnosis) -> None:
         known = getattr(self, "_diagnosis", None)
         self._diagnosis = d
-        with self.hold_sync():
+        with self._sending, self.hold_sync():
             if known is None or known.modules != d.modules:
                 self.rows = rows(d.modules)
             self.states = {fqn: state.value for fqn, state in states(d, self.replaced).items()}
@@ -256,28 +327,27 @@ class Panel(anywidget.AnyWidget):
         if known is not None and known.log != d.log:
             self.send({"type": "log changed"})
         if known is None or known.modules != d.modules:
-            threading.Thread(target=self._read_sources, args=(d,), daemon=True).start()
+            _in_thread(partial(self._read_sources, d))
 
     def _read_sources(self, d: Diagnosis) -> None:
         """In a thread: a large model's files take a moment."""
-        self.sources = forwards(d.modules, self._cell_name)
+        found = forwards(d.modules, self._cell_name)
+        with self._sending:
+            self.sources = found
 
     def _describe(self, fqn: str) -> None:
-        """Send what a module got and returned; nothing while a trial runs, then the view asks again."""
-        if self._driver is None or not self._working.acquire(blocking=False):
-            return
+        """Send what a module got and returned, as soon as no trial runs."""
         try:
-            self.send(
-                {
-                    "type": "module",
-                    "fqn": fqn,
-                    "calls": [call_row(call) for call in self._driver.calls(fqn)],
-                }
-            )
+            with self._worker.use() as driver:
+                found = driver.calls(fqn) if driver is not None else ()
         except Exception:  # the tables of one module more or less
             logger.exception("Could not describe %s", fqn)
-        finally:
-            self._working.release()
+            return
+        self.send({"type": "module", "fqn": fqn, "calls": [call_row(call) for call in found]})
+
+
+def _in_thread(work: Callable[[], None]) -> None:
+    threading.Thread(target=work, daemon=True).start()
 
 
 def _wait(done: threading.Event) -> None:
@@ -287,23 +357,19 @@ def _wait(done: threading.Event) -> None:
         pass
 
 
-def panel(source: Diagnosis | Driver, *, cell_name: CellName | None = None) -> Panel:
+def panel(source: _Source, *, cell_name: CellName | None = None) -> Panel:
     """The panel for a diagnosis, or for a session that makes one."""
     return Panel(source, cell_name=cell_name)
 
 
-def show(driver: Driver, *, cell_name: CellName | None = None) -> Panel:
-    """Display the panel, run the search in it, and return it; its `diagnosis` is the answer.
+def show(source: _Source, *, cell_name: CellName | None = None, run: bool = True) -> Panel:
+    """Display the panel, run the search in it if that is wanted, and return it; its `diagnosis` is the answer.
 
     A saved notebook keeps no panel: let the diagnosis show itself below, its report wrapped by
     `saved`.
     """
-    shown = Panel(driver, cell_name=cell_name)
+    shown = Panel(source, cell_name=cell_name)
     display(shown)  # type: ignore[no-untyped-call]
-    shown.run()
+    if run:
+        shown.run()
     return shown
-
-
-def saved(report_html: str, shown: Panel) -> str:
-    """A static report for the same cell: hidden while the panel is alive, there when the notebook is opened without a kernel."""
-    return f'<div class="onnx-debug-saved {shown.key}">{report_html}</div>'

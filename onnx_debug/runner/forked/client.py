@@ -50,7 +50,8 @@ class ForkedLab:
     def __init__(self, case: Case, *, memory_limit: int | None = None) -> None:
         if case.dynamo:
             exporter.build_operator_tables()  # here, so that the next diagnosis finds them made
-        self._board, self._closed, self._asking = TracedCalls(), False, threading.Lock()
+        self._board, self._asking = TracedCalls(), threading.Lock()
+        self._closed = self._resting = False
         with uninterrupted():
             self.directory = workdir.make()
             self._setting = Setting(
@@ -134,6 +135,12 @@ class ForkedLab:
         """Answer questions again."""
         self._setting.signals.resume()
 
+    def rest(self) -> None:
+        """End all processes until something is asked; the model is then run again as it is by that time."""
+        with self._asking, uninterrupted():
+            self._server.end()
+            self._resting = True
+
     def close(self, *, keep_files: bool = False) -> None:
         """End all processes; also from another thread, while a question is being asked."""
         self._closed = True
@@ -144,6 +151,9 @@ class ForkedLab:
 
     def _ask(self, *question: Any) -> Any:
         with self._asking:  # another thread may look at the diagnosis meanwhile
+            if self._resting and not self._closed:
+                with uninterrupted():
+                    self._server, self._resting = self._fork(), False
             try:
                 return self._exchange(question)
             except LostError:
