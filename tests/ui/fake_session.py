@@ -159,6 +159,7 @@ class FakeSession:
     ) -> None:
         self.on_event: Callable[[Any], None] = lambda event: None
         self.finished = False
+        self.closed, self.rests = False, 0
         self.known_at = 0.0
         self._pause, self._own_graphs = pause, own_graphs
         self._modules = modules(blocks)
@@ -241,6 +242,13 @@ class FakeSession:
         return CALLS if module in GUILTY else CALLS[:1]
 
     def pause(self) -> None:
+        self._pausing.set()
+
+    def rest(self) -> None:
+        self.rests += 1
+
+    def close(self) -> None:
+        self.closed = True
         self._pausing.set()
 
     def _answer(self, module: str, stubs: tuple[str, ...], answer: Verdict, why: str) -> Step:

@@ -12,7 +12,8 @@ import torch
 
 from onnx_debug import Session
 from onnx_debug.data.diagnosis import Diagnosis
-from onnx_debug.frontends.panel.panel import Panel, panel, saved
+from onnx_debug.frontends.panel import worker
+from onnx_debug.frontends.panel.panel import Panel, panel
 from tests.ui.fake_session import GUILTY, FakeSession, culprit, modules
 
 
@@ -36,8 +37,9 @@ def receive(shown: Panel, monkeypatch: pytest.MonkeyPatch, **message: Any) -> li
     before = set(threading.enumerate())
     shown._receive(shown, message, [])
     for thread in set(threading.enumerate()) - before:
-        thread.join()
-    return sent
+        if not isinstance(thread, threading.Timer):
+            thread.join()
+    return [one for one in sent if one[0] != {"type": "heard"}]
 
 
 def test_a_run_fills_everything(shown: Panel) -> None:
@@ -139,7 +141,7 @@ def test_run_raises_what_goes_wrong(shown: Panel, monkeypatch: pytest.MonkeyPatc
     def fail() -> None:
         raise OSError("no space left")
 
-    monkeypatch.setattr(shown._driver, "step", fail)
+    monkeypatch.setattr(shown._worker.driver, "step", fail)
     with pytest.raises(OSError, match="no space left"):
         shown.run()
     assert "no space left" in shown.progress["error"]
@@ -148,7 +150,7 @@ def test_run_raises_what_goes_wrong(shown: Panel, monkeypatch: pytest.MonkeyPatc
 def test_a_leaf_cannot_be_split(shown: Panel) -> None:
     shown.step()
     shown.split("blocks.1.mlp")
-    assert "no called children" in shown.progress["error"]
+    assert "calls no modules" in shown.progress["error"]
 
 
 def test_the_graph_goes_by_message_and_the_viewer_only_once(
@@ -211,10 +213,85 @@ def test_what_modules_compute_comes_by_itself(shown: Panel) -> None:
     assert shown.sources[row["code"]]["lines"][-1][1] == "    return x + 1"
 
 
-def test_while_a_trial_runs_no_module_is_described(monkeypatch: pytest.MonkeyPatch) -> None:
-    shown = panel(FakeSession(pause=0.0))
-    with shown._working:
-        assert receive(shown, monkeypatch, type="module", fqn="head") == []
+def test_a_module_is_described_as_soon_as_no_trial_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = panel(FakeSession(pause=0.3))
+    worker = threading.Thread(target=shown.step)
+    worker.start()
+    time.sleep(0.1)
+    sent = receive(shown, monkeypatch, type="module", fqn="blocks.1.extra")
+    assert not worker.is_alive()
+    [answer] = [message for message, _ in sent if message["type"] == "module"]
+    assert [call["index"] for call in answer["calls"]] == [0, 2]
+
+
+def test_every_trial_of_one_s_own_is_answered_where_it_was_asked_for(shown: Panel) -> None:
+    shown.run()
+    shown.alone("blocks.1.extra")
+    assert shown.answers["blocks.1.extra"]["text"].startswith("Alone it fails at translate (boom).")
+    shown.split("blocks.1")
+    assert "With its 4 children replaced it still fails" in shown.answers["blocks.1"]["text"]
+    shown.replace("blocks.1.extra")
+    answer = shown.answers["blocks.1.extra"]
+    assert "with blocks.1.extra replaced still fails at translate" in answer["text"]
+    shown.replace("blocks.3.extra")
+    answer = shown.answers["blocks.3.extra"]
+    assert answer["answer"] == "passed"
+    assert "exports, loads, runs and matches" in answer["text"]
+
+
+def test_a_module_is_not_marked_replaced_while_another_trial_runs() -> None:
+    shown = panel(FakeSession(pause=0.3))
+    worker = threading.Thread(target=shown.step)
+    worker.start()
+    time.sleep(0.1)
+    shown.replace("blocks.1")
+    worker.join()
+    assert shown.replaced == []
+
+
+def test_when_the_search_is_over_its_processes_end_and_come_back_when_asked(shown: Panel) -> None:
+    shown.step()
+    assert not shown._worker.resting
+    shown.run()
+    assert shown._worker.resting
+    shown.alone("blocks.2")
+    assert not shown._worker.resting
+
+
+def test_a_session_that_is_asked_nothing_rests(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "IDLE", 0.1)
+    session = FakeSession(pause=0.0)
+    panel(session).step()
+    time.sleep(0.5)
+    assert session.rests == 1
+
+
+def test_closing_a_panel_or_its_last_view_ends_the_processes(
+    shown: Panel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = shown._worker.driver
+    shown.step()
+    receive(shown, monkeypatch, type="closed")
+    assert shown._worker.resting
+    shown.close()
+    assert session.closed
+    shown.step()
+    assert len(shown.steps) == 1
+
+
+def test_searching_again_is_a_new_session() -> None:
+    made: list[FakeSession] = []
+
+    def make() -> FakeSession:
+        made.append(FakeSession(pause=0.0))
+        return made[-1]
+
+    shown = panel(make)
+    shown.run()
+    shown.replace("blocks.1")
+    shown.again()
+    assert [one.closed for one in made] == [True, False]
+    assert (len(shown.steps), shown.replaced, shown.answers) == (6, [], {})
 
 
 def test_before_the_first_graph_the_viewer_is_sent_alone(
@@ -272,10 +349,9 @@ def test_a_real_session_drives_it_too(monkeypatch: pytest.MonkeyPatch) -> None:
         assert [info["name"] for info in about["calls"][0]["inputs"]] == ["input"]
         shown.alone("0")
         assert shown.steps[-1]["said"] == "passed"
+        assert "Alone it exports, loads, runs and matches." in shown.answers["0"]["text"]
 
 
 def test_a_saved_report_belongs_to_its_panel(shown: Panel) -> None:
-    assert (
-        saved("<p>report</p>", shown)
-        == f'<div class="onnx-debug-saved {shown.key}"><p>report</p></div>'
-    )
+    wrapped = f'<div class="onnx-debug-saved {shown.key}"><p>report</p></div>'
+    assert shown.saved("<p>report</p>") == wrapped

@@ -212,9 +212,12 @@ class Panel(anywidget.AnyWidget):
         search: bool = False,
     ) -> None:
         """Do one thing with the session, unless something is under way; show what came of it, errors too."""
-        problem = ""
+        problem, starting = "", not self._diagnosis.trials or self._worker.resting
         with self._worker.work() as driver:
             if driver is not None:
+                self._say(
+                    "running the model, to record its calls" if starting else "", running=True
+                )
                 problem = self._do(driver, action, search=search)
         if driver is not None:
             self._say(error=problem)
@@ -223,9 +226,7 @@ class Panel(anywidget.AnyWidget):
 
     def _do(self, driver: Driver, action: Callable[[Driver], object], *, search: bool) -> str:
         """What went wrong, if anything."""
-        starting = not self._diagnosis.trials or self._worker.resting
         try:
-            self._say("running the model, to record its calls" if starting else "", running=True)
             with contextlib.suppress(PausedError):
                 action(driver)
             self._show(driver.diagnosis)

@@ -50,13 +50,12 @@ class Worker:
         with self._using:
             if self._timer is not None:
                 self._timer.cancel()
+            self.resting = False
             try:
                 yield self.driver
             finally:
-                self.resting = False
-                self._timer = threading.Timer(IDLE, self.rest)
-                self._timer.daemon = True
-                self._timer.start()
+                if not self.resting:
+                    self._rest_later()
 
     def finish(self, modules: Iterable[str]) -> None:
         """The search is over: ask once more what users look at, what these modules got, and let the processes end."""
@@ -66,6 +65,11 @@ class Worker:
                 if self.driver is not None and time.monotonic() < limit:
                     self.driver.calls(fqn)
         self.rest()
+
+    def _rest_later(self) -> None:
+        self._timer = threading.Timer(IDLE, self.rest)
+        self._timer.daemon = True
+        self._timer.start()
 
     def rest(self) -> None:
         """End the session's processes until something is asked."""
