@@ -1,10 +1,7 @@
 """`onnx-debug model.py:make`: the diagnosis on the command line.
 
 Exit status: 0 when the model exports, 1 when it does not, 2 when the call was wrong, 3 when nobody
-<<<<<<< HEAD
 knows, because a stage could not be tried or the search was stopped.
-=======
-knows.
 """
 
 from __future__ import annotations

@@ -19,7 +19,9 @@ from onnx_debug.frontends import run_cell
 from onnx_debug.frontends.intercept_export import ExportFailedError, Interception, failed_call
 from onnx_debug.frontends.options import NOTEBOOK_OPTIONS, OPTIONS, to_keywords, unknown_option
 from onnx_debug.frontends.progress_line import Progress, terminal_writer
-from onnx_debug.render import html, text, words
+from onnx_debug.render import html, text
+from onnx_debug.render.verdict import headline
+from onnx_debug.render.words import CellName
 
 if TYPE_CHECKING:
     from onnx_debug.frontends.panel.panel import Panel
@@ -212,7 +214,7 @@ def _shown(calls: list[Diagnosis | CaseError]) -> Diagnosis:
     if len(calls) > 1:
         _say(f"{len(calls)} calls of torch.onnx.export: {_fail(len(failed))}.")
         for number, call in enumerate(calls, 1):
-            said = str(call) if isinstance(call, CaseError) else words.headline(call)
+            said = str(call) if isinstance(call, CaseError) else headline(call)
             _say(f"  {number}  {'✓' if _passes(call) else '✗'} {said}")
     if isinstance(shown, CaseError):
         raise UsageError(str(shown))
@@ -251,7 +253,7 @@ def _notebook_writer() -> Callable[[str], None]:
     return write
 
 
-def cell_namer(shell: InteractiveShell) -> words.CellName:
+def cell_namer(shell: InteractiveShell) -> CellName:
     """What the user calls a file that is a notebook cell ("Cell In[5]")."""
 
     def cell_name(file: str) -> str | None:

@@ -140,7 +140,8 @@ def to_keywords(options: argparse.Namespace, case: dict[str, Any]) -> dict[str, 
 
 def _with_dynamic(keywords: dict[str, Any], wanted: list[tuple[str, int, str]]) -> dict[str, Any]:
     """The same with these dimensions dynamic, in the form that the exporter takes."""
-    from onnx_debug.request.case import forward_signature, make_case
+    from onnx_debug.request.case import make_case
+    from onnx_debug.request.inputs import forward_signature
 
     case = make_case(keywords["model"], keywords.get("args", ()), keywords.get("kwargs"))
     signature = forward_signature(case.model)

@@ -244,6 +244,8 @@ class Session:
 
     def _step(self) -> Step | None:
         try:
+            if not self.finished:
+                self._state = SearchState.RUNNING
             self._begin()
             return None if self.finished else self._go_on()
         except PausedError:
@@ -261,8 +263,6 @@ class Session:
     def _begin(self) -> None:
         if self._closed:
             raise SessionClosedError("this session is closed; make a new one")
-        if not self.finished:
-            self._state = SearchState.RUNNING
         if self._report is not None:
             return
         self._report = found = self._lab.eager(self._timeout)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from onnx_debug.data.diagnosis import Diagnosis, Step
-from onnx_debug.data.outcome import Mode
+from onnx_debug.data.outcome import Mode, Verdict
 from onnx_debug.render.words import plural
 
 Answered = dict[str, str]  # `answer`: passed, failed or unresolved; `text`: the sentence
@@ -56,7 +56,7 @@ def replaced(d: Diagnosis, step: Step) -> Answered:
 
 
 def _said(step: Step, sentence: str) -> Answered:
-    if step.answer.value == "unresolved":
+    if step.answer is Verdict.UNRESOLVED:
         sentence = f"No answer: {step.message or 'the trial could not be run'}."
     return {"answer": step.answer.value, "text": f"{sentence} ({step.seconds:.1f} s)"}
 
