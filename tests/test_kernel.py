@@ -210,8 +210,48 @@ def test_an_interrupt_of_the_magic_shows_what_was_found(notebook, tmp_path):
     (result,) = [
         content["data"]["text/plain"] for kind, content in shown if kind == "execute_result"
     ]
-    assert "Stopped after 0 trials" in result
+    assert "Paused after 0 trials" in result
     assert notebook.run("print(1)") == "1\n"
+
+
+CELL = "%%onnx_export\ntorch.onnx.export(model, (X,), dynamo=False, opset_version=17)"
+
+
+def test_twenty_runs_of_a_cell_leave_at_most_one_process(notebook):
+    notebook.run("%load_ext onnx_debug")
+    for _ in range(20):
+        notebook.run(CELL)
+    assert len(notebook.process.children(recursive=True)) <= 1
+
+
+def test_a_cell_that_is_run_again_ends_the_search_of_its_last_run(notebook):
+    notebook.run("%load_ext onnx_debug")
+    step = CELL.replace("export", "export --step", 1)
+    for _ in range(3):
+        notebook.run(step)
+        notebook.run(
+            "from onnx_debug.frontends.magic import OnnxDebugMagics as M\n"
+            "magics = get_ipython().magics_manager.registry['OnnxDebugMagics']\n"
+            "[p.step() for all in magics._panels.values() for p in all]"
+        )
+    assert len(notebook.process.children(recursive=True)) <= 2
+
+
+def test_a_diagnosis_shown_in_a_later_cell_shows_all(notebook):
+    notebook.run("%load_ext onnx_debug")
+    assert "onnx-debug-saved" in notebook.run(CELL)
+    later = notebook.run("_")
+    assert "<section" in later
+    assert "onnx-debug-saved" not in later
+
+
+def test_outside_of_its_cell_the_exporter_is_torch_s_own(notebook, tmp_path):
+    notebook.run(
+        "%load_ext onnx_debug\nimport functools\nheld = functools.partial(torch.onnx.export)"
+    )
+    notebook.run(CELL)
+    notebook.run(f"held(model, (X,), '{tmp_path}/plain.onnx', dynamo=False, verbose=False)")
+    assert (tmp_path / "plain.onnx").exists()
 
 
 @pytest.mark.parametrize("busy", [True, False])

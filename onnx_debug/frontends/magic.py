@@ -121,8 +121,10 @@ class OnnxDebugMagics(Magics):
                 return run_cell.run(self.shell, cell)
         except ExportFailedError as error:
             lines = run_cell.lines_not_run(self.shell, cell, error)
-            if lines and isinstance(caught.calls[-1], Diagnosis):
-                _say(f"The export failed, so {_these(lines)} not run.")
+            last = caught.calls[-1]
+            if lines and isinstance(last, Diagnosis):
+                why = "The export failed" if last.failure else "Nothing was exported"
+                _say(f"{why}, so {_these(lines)} not run.")
             return None
         except (AttributeError, ImportError) as error:
             if _REMOVED not in run_cell.raising_line(error):
