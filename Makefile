@@ -4,22 +4,36 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
+PIP := $(BIN)/python -m pip install --constraint constraints.txt
+ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: help demo test check lab browser clean
+.PHONY: help demo test test-torch check lab browser clean
 
 help:
 	@echo "make demo   diagnose real transformers models, write HTML reports, run the quickstart notebook"
-	@echo "make test   format, lint, types, layers, tests: what CI runs"
+	@echo "make test   format, lint, types, layers, tests with coverage: what CI runs"
 	@echo "make check  the same without the tests"
 	@echo "make lab    open the quickstart in JupyterLab"
+	@echo "make test-torch TORCH=2.14.1   the tests without browser, with another torch"
 	@echo "make clean  remove .venv and what the commands wrote"
 
 demo: $(STAMP)
 	$(BIN)/python notebooks/demo.py
 
 test: check browser
-	$(BIN)/python -m pytest
+	rm -rf build/coverage
+	$(BIN)/python -m coverage run -m pytest
+	@$(BIN)/python -m coverage combine --quiet
+	@$(BIN)/python -m coverage report
+
+# Another torch, in an environment of its own: several GB, so one at a time, and not in CI.
+TORCH ?= 2.14.1
+OTHER := build/torch-$(TORCH)
+test-torch:
+	test -x $(OTHER)/bin/python || $(PYTHON) -m venv $(OTHER)
+	grep -v '^torch==' constraints.txt > $(OTHER)/constraints.txt
+	$(OTHER)/bin/python -m pip install --constraint $(OTHER)/constraints.txt torch==$(TORCH) --editable '.[dev]'
+	$(OTHER)/bin/python -m pytest --ignore tests/ui
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .
@@ -28,7 +42,7 @@ check: $(STAMP)
 	$(BIN)/lint-imports
 
 lab: $(STAMP)
-	$(BIN)/jupyter lab notebooks/01_quickstart.ipynb
+	$(BIN)/jupyter lab $(ROOT) notebooks/01_quickstart.ipynb
 
 # torch goes first and through the constraints, so that no other package's open range picks another build of it.
 $(STAMP): pyproject.toml constraints.txt
