@@ -140,4 +140,6 @@ def test_numbers_that_json_lacks_survive():
 def test_printing_is_the_report_and_repr_is_one_line():
     d = samples.three()
     assert f"{d}" == text.render(d)
-    assert "\n" not in repr(d)
+    for shown in (d, d.culprits[0], d.failure, samples.FIX):
+        assert "\n" not in repr(shown)
+        assert len(repr(shown)) < 200

@@ -99,7 +99,7 @@ class ModuleCall:
     outputs: tuple[TensorInfo, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Culprit:
     """A module that is to blame, with the proof.
 
@@ -130,8 +130,12 @@ class Culprit:
     calls: tuple[ModuleCall, ...] = ()
     graph_path: str | None = None
 
+    def __repr__(self) -> str:
+        where = f" at {self.failure.stage}"
+        return f"<Culprit {self.fqn or 'the whole model'} ({self.class_name}){where}, {self.proof.kind}>"
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class Fix:
     """A change that was applied to a copy of the case, exported again, run and compared. Nothing untried is a `Fix`.
 
@@ -148,6 +152,9 @@ class Fix:
     max_abs_diff: float
     diff: str = ""
     code: str = ""
+
+    def __repr__(self) -> str:
+        return f"<Fix: {self.title}>"
 
 
 class SearchState(StrEnum):

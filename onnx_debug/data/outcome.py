@@ -108,7 +108,7 @@ class Clue:
     below: tuple[Source, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Failure:
     """Where and how an export failed.
 
