@@ -130,6 +130,11 @@ class Failure:
     clues: tuple[Clue, ...] = ()
     details: str = ""
 
+    def __repr__(self) -> str:
+        said = self.message.strip().partition("\n")[0][:100]
+        what = ": ".join(filter(None, (self.exception_type, said))) or str(self.mode)
+        return f"<Failure at {self.stage}: {what}>"
+
 
 class TrialKind(StrEnum):
     """How the question of a trial is put."""
