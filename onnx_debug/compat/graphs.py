@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -69,3 +71,30 @@ def parse_source_range(text: str) -> list[Line]:
     """(file, line) of each call in a text of TorchScript ("file(line): function", innermost first), outermost first."""
     found = re.findall(r"^(.+?)\((\d+)\): ", text, re.MULTILINE)
     return [(file.strip(), int(line)) for file, line in reversed(found)]
+
+
+@contextlib.contextmanager
+def keep_stacks(kept: dict[str, str]) -> Iterator[None]:
+    """Fill `kept` with the stack behind each value of a file that the legacy exporter writes, by the value's name.
+
+    The exporter can write these stacks into the file itself (`verbose=True`), which would then not
+    be the file that the user gets. Without the private name nodes of such files have no line.
+    """
+    graph: Any = getattr(torch._C, "Graph", None)
+    write = getattr(graph, "_export_onnx", None)
+    if write is None:
+        yield
+        return
+
+    def watched(self: Any, *args: Any, **kwargs: Any) -> Any:
+        kept.clear()
+        for node in self.nodes():
+            stack = node.sourceRange()
+            kept.update({output.debugName(): stack for output in node.outputs()})
+        return write(self, *args, **kwargs)
+
+    graph._export_onnx = watched
+    try:
+        yield
+    finally:
+        graph._export_onnx = write

@@ -47,7 +47,7 @@ def baked_constants(path: Path, one: Recording, other: Recording, locator: Locat
             if _equal(value, number) and not _by_chance(value, what)
         ]
         if matches:
-            clue = _user_of(model, name, locator) or Clue(matches[-1][0], ClueKind.BAKED)
+            clue = _user_of(model, name, locator, path) or Clue(matches[-1][0], ClueKind.BAKED)
             fqn, what = next((match for match in matches if match[0] == clue.fqn), matches[0])
             origin = f"the {what}".replace("the its", "its") + (
                 "" if clue.fqn == fqn else f" in {fqn or 'the model'}"
@@ -175,10 +175,10 @@ def _equal(constant: Array, value: Array) -> bool:
     )
 
 
-def _user_of(model: onnx.ModelProto, name: str, locator: Locator) -> Clue | None:
+def _user_of(model: onnx.ModelProto, name: str, locator: Locator, path: Path) -> Clue | None:
     """The module that made or uses a constant: one with a line, if there is one."""
-    nodes = [node for node in model.graph.node if name in node.output or name in node.input]
-    found = [clue for node in nodes for clue in from_onnx_nodes([node], locator)]
+    nodes = [node for node in model.graph.node if name in (*node.output, *node.input)]
+    found = list(from_onnx_nodes(nodes, locator, path))
     return next((clue for clue in found if clue.source is not None), found[0] if found else None)
 
 

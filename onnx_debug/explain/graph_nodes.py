@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from torch import fx
 
 from onnx_debug.compat import graphs, onnx_metadata
 from onnx_debug.data.outcome import Clue, ClueKind
+from onnx_debug.explain import traced_lines
 from onnx_debug.explain.installed import is_library
 from onnx_debug.explain.locate import Line, Locator, way_from
 from onnx_debug.onnx_file import display
@@ -76,15 +76,8 @@ def from_torchscript_node(node: Any, locator: Locator) -> Clue | None:
     fqn = locator.fqn_of_scopes(part.partition("::")[2] for part in node.scopeName().split("/"))
     if fqn is None:
         return None
-    lines = inside_the_export(graphs.torchscript_lines(node))
+    lines = traced_lines.inside_the_export(graphs.torchscript_lines(node))
     return locator.clue(fqn, ClueKind.NODE, lines, node.kind())
-
-
-def inside_the_export(lines: Sequence[Line]) -> list[Line]:
-    """What the exporter called, of a whole stack (outermost first): what stands before it is the stack of whoever asked us."""
-    exporter = str(Path(torch.onnx.__file__).parent)
-    inside = itertools.takewhile(lambda line: not line[0].startswith(exporter), reversed(lines))
-    return list(inside)[::-1]
 
 
 def from_tracer_warnings(warned: Iterable[Any], locator: Locator) -> list[Clue]:
@@ -98,17 +91,23 @@ def from_tracer_warnings(warned: Iterable[Any], locator: Locator) -> list[Clue]:
     return found
 
 
-def from_onnx_nodes(nodes: Iterable[onnx.NodeProto], locator: Locator) -> list[Clue]:
-    """The modules of graph nodes, by the metadata or the names that the exporter gave them."""
-    found: dict[str, Clue] = {}
-    for node in nodes:
-        path = display.node_modules([node], [node.name], modules=list(locator.names.modules))[
-            node.name
-        ]
+def from_onnx_nodes(
+    nodes: Iterable[onnx.NodeProto], locator: Locator, file: Path
+) -> Iterator[Clue]:
+    """A clue for each node of a file whose module is known.
+
+    The dynamo exporter wrote the lines into the file; those of the legacy one were kept beside it.
+    """
+    listed, traced = list(nodes), traced_lines.read(file)
+    paths = display.module_paths(listed, locator.names.modules)
+    for node, path in zip(listed, paths, strict=True):
         fqn = None if path is None else locator.fqn(path)
-        if fqn is not None:
-            stack = onnx_metadata.read(node, onnx_metadata.STACK_TRACE) or ""
-            lines = graphs.parse_stack_trace(stack)
-            clue = locator.clue(fqn, ClueKind.RUNTIME_NODE, lines, node.op_type)
-            found.setdefault(fqn, clue if lines else replace(clue, source=None, below=()))
-    return list(found.values())
+        if fqn is None:
+            continue
+        stack = onnx_metadata.read(node, onnx_metadata.STACK_TRACE)
+        made = next((traced[name] for name in node.output if name in traced), [])
+        lines = made if stack is None else graphs.parse_stack_trace(stack)
+        if lines:
+            yield locator.clue(fqn, ClueKind.RUNTIME_NODE, lines, node.op_type)
+        else:
+            yield Clue(fqn, ClueKind.RUNTIME_NODE, op=node.op_type)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import onnx
 import torch
 
 from onnx_debug.data.outcome import Clue, ClueKind
 from onnx_debug.eager.calls import completion_order
-from onnx_debug.eager.recorder import Recording
+from onnx_debug.eager.recorder import Call, Recording
 from onnx_debug.explain.graph_nodes import from_onnx_nodes
 from onnx_debug.explain.locate import Locator
-from onnx_debug.onnx_file import runtime
+from onnx_debug.onnx_file import display, runtime
 from onnx_debug.onnx_file.compare import Tolerance, agree, tolerance_of
 from onnx_debug.request.case import Case
 
@@ -25,21 +25,50 @@ def first_wrong_module(
     values = _all_values(case, path, index)
     if values is None:
         return []
+
+    def right_outputs(call: Call) -> list[bool]:
+        """Of a call with right inputs: which of its outputs are right; empty for any other."""
+        if call.arguments is None or call.output is None:
+            return []
+        if not _computed(call.arguments.tensors(), values, case):
+            return []
+        return [_computed([tensor], values, case) for tensor in call.output.tensors()]
+
+    partly = None
     for call in completion_order(recording):
-        if call.arguments is None or call.output is None or not call.output.tensors():
-            continue
-        if _computed(call.arguments.tensors(), values, case) and not _computed(
-            call.output.tensors(), values, case
-        ):
-            return [
-                Clue(
-                    call.fqn,
-                    ClueKind.VALUE,
-                    _line_of(path, call.fqn, locator),
-                    reason="gets the right inputs and returns wrong numbers",
-                )
-            ]
-    return []
+        right = right_outputs(call)
+        if right and not any(right):
+            return [_clue(call, recording, right_outputs, path, locator)]
+        if not all(right):
+            partly = partly or call
+    # What nothing reads is not in the file: one right output says more than a missing one.
+    return [] if partly is None else [_clue(partly, recording, right_outputs, path, locator)]
+
+
+def _clue(
+    call: Call,
+    recording: Recording,
+    right_outputs: Callable[[Call], list[bool]],
+    path: Path,
+    locator: Locator,
+) -> Clue:
+    """The clue to a wrong call, or to the outermost call around it of which nothing is in the file either."""
+    nodes = onnx.load(path, load_external_data=False).graph.node
+    found = list(from_onnx_nodes(nodes, locator, path))
+    reason = "gets the right inputs and returns wrong numbers"
+    while not _is_in(call.fqn, found):
+        reason = "gets the right inputs, and no operator of it is in the exported model"
+        caller = recording.calls[call.parent] if call.parent is not None else None
+        if caller is None or _is_in(caller.fqn, found) or any(right_outputs(caller) or [True]):
+            break
+        call = caller
+    # The last line of the module's own computes what it returns.
+    lines = [clue.source for clue in found if clue.fqn == call.fqn and clue.source]
+    return Clue(call.fqn, ClueKind.VALUE, lines[-1] if lines else None, reason=reason)
+
+
+def _is_in(fqn: str, found: list[Clue]) -> bool:
+    return any(display.within(clue.fqn, fqn) for clue in found)
 
 
 def _all_values(case: Case, path: Path, index: int) -> dict[int, list[torch.Tensor]] | None:
@@ -90,15 +119,3 @@ def _among(tensor: torch.Tensor, candidates: list[torch.Tensor], tolerance: Tole
         if agree(wanted, flat, tolerance) or agree(ordered, flat.sort().values, tolerance):
             return True
     return False
-
-
-def _line_of(path: Path, fqn: str, locator: Locator) -> Any:
-    """A line of the module's own code that left a node in the graph: the last one, which computes what it returns."""
-    model = onnx.load(path, load_external_data=False)
-    found = [
-        clue
-        for node in model.graph.node
-        for clue in from_onnx_nodes([node], locator)
-        if clue.fqn == fqn and clue.source
-    ]
-    return found[-1].source if found else None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -104,18 +104,18 @@ def display(
     """Make `model` ready for display. It is changed in place: weights go, names become unique."""
     originals = [node.name for node in model.graph.node]
     lighten(model)
-    owners = node_modules(model.graph.node, originals, modules)
+    owners = module_paths(model.graph.node, modules, originals)
     nodes = [
         Node(
             node.name,
             original,
             node.op_type,
-            owners[node.name],
+            owner,
             node.domain == PLACEHOLDER_DOMAIN,
             _fails(node),
             tuple(node.output),
         )
-        for node, original in zip(model.graph.node, originals, strict=True)
+        for node, original, owner in zip(model.graph.node, originals, owners, strict=True)
     ]
     if len(nodes) > limit:
         start = {
@@ -157,15 +157,15 @@ def lighten(model: onnx.ModelProto) -> None:
     )  # Netron recognises a file without one only by guessing
 
 
-def node_modules(
-    nodes: Iterable[onnx.NodeProto], originals: Iterable[str], modules: Collection[str] = ()
-) -> dict[str, str | None]:
-    """For every node name, the FQN of the module it comes from."""
+def module_paths(
+    nodes: Sequence[onnx.NodeProto],
+    modules: Collection[str] = (),
+    originals: Sequence[str] | None = None,
+) -> list[str | None]:
+    """The module that each node comes from; `originals` are their names in the file, where they have got others."""
     legacy = _LegacyNames(modules)
-    return {
-        node.name: _module(node, original, legacy)
-        for node, original in zip(nodes, originals, strict=True)
-    }
+    names = [node.name for node in nodes] if originals is None else originals
+    return [_module(node, name, legacy) for node, name in zip(nodes, names, strict=True)]
 
 
 def module_of_scopes(scopes: Iterable[str], modules: Collection[str], start: str = "") -> str:
@@ -195,8 +195,8 @@ def restrict(graph: onnx.GraphProto, keep: Collection[str]) -> None:
     """Reduce `graph`, in place, to the nodes in `keep`; values that cross the cut become inputs and outputs."""
     inside = [node for node in graph.node if node.name in keep]
     made = {value for node in inside for value in node.output if value}
-    used = {value for node in inside for value in _reads(node)}
-    outside = {value for node in graph.node if node.name not in keep for value in _reads(node)}
+    used = {value for node in inside for value in reads(node)}
+    outside = {value for node in graph.node if node.name not in keep for value in reads(node)}
     types = {info.name: info for info in (*graph.value_info, *graph.input, *graph.output)}
     weights = [tensor for tensor in graph.initializer if tensor.name in used]
     entering = sorted(used - made - {tensor.name for tensor in weights})
@@ -244,10 +244,10 @@ def _nested(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
         yield from attribute.graphs
 
 
-def _reads(node: onnx.NodeProto) -> set[str]:
+def reads(node: onnx.NodeProto) -> set[str]:
     """Every value a node reads, also inside its nested graphs."""
     return {value for value in node.input if value} | {
-        value for graph in _nested(node) for inner in graph.node for value in _reads(inner)
+        value for graph in _nested(node) for inner in graph.node for value in reads(inner)
     }
 
 
@@ -255,7 +255,7 @@ def _edges(graph: onnx.GraphProto) -> dict[str, list[str]]:
     producer = {value: node.name for node in graph.node for value in node.output if value}
     edges: dict[str, list[str]] = {node.name: [] for node in graph.node}
     for node in graph.node:
-        for value in sorted(_reads(node)):
+        for value in sorted(reads(node)):
             if value in producer:
                 edges[node.name].append(producer[value])
                 edges[producer[value]].append(node.name)

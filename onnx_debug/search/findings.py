@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 from onnx_debug.data.diagnosis import Proof
@@ -99,12 +99,19 @@ def with_number_clues(outcome: Outcome, found: Sequence[Clue]) -> Outcome:
     ]
     suspected = {clue.fqn for clue in values}
     harmless = [
-        clue for clue in known if clue.kind is ClueKind.TRACER_WARNING and clue.fqn not in suspected
+        clue
+        for clue in known
+        if clue.kind is ClueKind.TRACER_WARNING and not _is_around(clue.fqn, suspected)
     ]  # tracers warn of much
     likely = [clue for clue in known if clue not in harmless]
     return replace(
         outcome, failure=replace(outcome.failure, clues=(*random, *likely, *values, *harmless))
     )
+
+
+def _is_around(fqn: str, suspected: Collection[str]) -> bool:
+    """Whether a module is suspected, or calls one that is: a frozen branch or loop leaves its children with the wrong calls."""
+    return fqn in suspected or any(fqn and other.startswith(fqn + ".") for other in suspected)
 
 
 def _first_kind(failure: Failure) -> ClueKind | None:

@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from onnx_debug.compat import exporter, modules, symbols
+from onnx_debug.compat import exporter, graphs, modules, symbols
 from onnx_debug.data.outcome import Clue, ClueKind, Stage
 from onnx_debug.eager.recorder import Recorder
 from onnx_debug.explain.exceptions import from_frames
@@ -42,6 +42,7 @@ class Export:
         fixed: where a symbolic size of an input became a number.
         warned: the warnings that were shown.
         log: what was printed and logged.
+        stacks: the stack behind each value of a file of the legacy exporter, as TorchScript writes it.
     """
 
     reached: Stage = Stage.OPTIONS
@@ -53,6 +54,7 @@ class Export:
     fixed: list[Clue] = field(default_factory=list)
     warned: list[warnings.WarningMessage] = field(default_factory=list)
     log: str = ""
+    stacks: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,7 @@ def export(
             if dynamo
             else _watched_trace(recorder, reach, started)
         )
+        watching.enter_context(graphs.keep_stacks(seen.stacks))
         reach(Stage.OPTIONS if dynamo else Stage.CAPTURE)
         # A dict at the end of `args` would be taken for keyword arguments.
         args = (

@@ -26,7 +26,7 @@ from onnx_debug.data.outcome import (
     skipped,
     stages_before,
 )
-from onnx_debug.explain import drift, graph_nodes
+from onnx_debug.explain import drift, graph_nodes, output_makers
 from onnx_debug.explain.node_by_node import compare_values
 from onnx_debug.onnx_file import compare, runtime
 from onnx_debug.trial import capture
@@ -154,6 +154,7 @@ class Check:
         first = bad[0]
         where = f"output {first.output}" + (f" with {first.inputs}" if first.inputs else "")
         found = (*self._frozen(index), *self._origins(index, bad))
+        found = found or self._maker(first.output)
         key = signature(Stage.COMPARE, Mode.ERROR)
         return Failure(Stage.COMPARE, Mode.ERROR, key, "", f"{where}: {first.problem}", clues=found)
 
@@ -180,6 +181,22 @@ class Check:
         ):
             return drift.seen_in_nodes(bad, self._node_errors)
         return tuple(found.origins)
+
+    def _maker(self, output: str) -> tuple[Clue, ...]:
+        """Where a wrong output is made, if the exported module itself makes it or it is a constant.
+
+        A wrong output that a child returns says nothing about that child: its inputs may be wrong.
+        """
+        program = getattr(self._seen.program, "exported_program", None)
+        target = self._target
+        if self._runnable.holes:
+            return ()
+        found = output_makers.maker(target.path, program, output, target.locator)
+        return tuple(
+            clue
+            for clue in found
+            if clue.kind is ClueKind.BAKED or clue.fqn == target.locator.root != ""
+        )
 
     def _agree(self, captured: Sequence[torch.Tensor], expected: Sequence[torch.Tensor]) -> bool:
         """Whether what was captured computes what eager does; else the capture is at fault, and no operator of the graph."""
@@ -238,4 +255,8 @@ class Check:
             for node in model.graph.node
             if node.name and (f"'{node.name}'" in message or f"({node.name})" in message)
         ]
-        return graph_nodes.from_onnx_nodes(refused or named, self._target.locator)
+        found: dict[str, Clue] = {}
+        nodes, target = refused or named, self._target
+        for clue in graph_nodes.from_onnx_nodes(nodes, target.locator, target.path):
+            found.setdefault(clue.fqn, clue)
+        return list(found.values())

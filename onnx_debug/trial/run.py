@@ -25,7 +25,7 @@ from onnx_debug.data.outcome import (
 )
 from onnx_debug.eager.packing import PackingError, unpack
 from onnx_debug.eager.recorder import Recorder, Recording, describe_leaf
-from onnx_debug.explain import exceptions, graph_nodes
+from onnx_debug.explain import exceptions, graph_nodes, traced_lines
 from onnx_debug.trial import capture, partial_graph
 from onnx_debug.trial.load_run_compare import Check
 from onnx_debug.trial.placeholders import Stub, StubError
@@ -107,6 +107,8 @@ def _export_and_run(bench: Bench, trial: Trial, target: Target, stubs: list[Stub
         return Answer(
             Outcome(failure, hints=hints, passed=passed, captured_path=drawn, log=seen.log), traced
         )
+    if seen.stacks:
+        traced_lines.save(target.path, seen.stacks)
     ran = Check(bench, target, seen, hints)
     return Answer(ran.outcome(trial), traced)
 
