@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
+import math
+import operator
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -70,3 +73,23 @@ def size_hint(size: Any) -> int | None:
 def is_symbolic(value: Any) -> bool:
     """True for a symbolic integer, float or truth value of a capture."""
     return isinstance(value, torch.SymInt | torch.SymFloat | torch.SymBool)
+
+
+# The functions in the sizes that torch prints, as in "Max(s17, s77)": they are classes of
+# `torch.utils._sympy.functions`, and here they compute with numbers and with symbolic sizes alike.
+SIZE_FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "Max": lambda *sizes: functools.reduce(torch.sym_max, sizes),
+    "Min": lambda *sizes: functools.reduce(torch.sym_min, sizes),
+    "FloorDiv": operator.floordiv,
+    "CleanDiv": operator.floordiv,
+    "CeilDiv": lambda size, by: -(-size // by),
+    "Mod": operator.mod,
+    "PythonMod": operator.mod,
+    "ModularIndexing": lambda size, by, modulus: size // by % modulus,
+    "IntTrueDiv": operator.truediv,
+    "FloatTrueDiv": operator.truediv,
+    "ToFloat": torch.sym_float,
+    "FloorToInt": math.floor,
+    "CeilToInt": math.ceil,
+    "TruncToInt": math.trunc,
+}

@@ -197,12 +197,14 @@ class _Sizes:
     def _by_expression(self, size: int | str, recorded: int) -> Any:
         if isinstance(size, int):
             return recorded
+        known = {"__builtins__": {}, **symbols.SIZE_FUNCTIONS}
         try:
-            # An expression that torch printed, over the symbols of the inputs: "s77", "(s77//2) +
-            # 1".
-            return eval(size, {"__builtins__": {}}, dict(self._symbols))
-        except Exception:  # noqa: BLE001 - a function of torch's own printer: the recorded size is right for the given inputs
-            return recorded
+            # An expression that torch printed, over the symbols of the inputs: "(s77//2) + 1".
+            return eval(size, known, dict(self._symbols))
+        except NameError:
+            return recorded  # a size that arose inside the model: no input tells it
+        except Exception as error:
+            raise StubError(f"the size {size} of its output cannot be computed: {error}") from error
 
     def _by_example(self, axis: int, size: int, index: int) -> Any:
         """The symbolic size of an input that had the same number, on the same axis if there is one."""

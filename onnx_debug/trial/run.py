@@ -151,6 +151,8 @@ def _export_failure(seen: capture.Export, target: Target, returned: Clue | None)
             raise UnresolvedError(
                 f"the output of {target.locator.root or 'the model'} cannot be taken apart: {link}"
             )
+        if isinstance(link, StubError):
+            raise link
     stage = seen.reached
     if (
         stage is Stage.TRANSLATE
