@@ -18,7 +18,7 @@ pytestmark = pytest.mark.browser
 
 SETUP = """import time
 from tests.ui.fake_session import FakeSession
-from onnx_debug.frontends.panel.panel import panel, saved, show
+from onnx_debug.frontends.panel.panel import panel, show
 from IPython.display import HTML, display"""
 LIVE = """session = FakeSession(nodes=1000, pause=0.4)
 shown = panel(session)
@@ -305,7 +305,7 @@ def test_no_request_leaves_the_server_and_no_script_fails(ran: Notebook) -> None
 
 
 def test_without_a_kernel_the_report_is_there(lab: Server, context: Any) -> None:
-    report = "display(HTML(saved('<b>the static report</b>', shown)))"
+    report = "display(HTML(shown.saved('<b>the static report</b>')))"
     opened = Notebook(
         lab,
         context,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import base64
 import linecache
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,23 +16,20 @@ import pytest
 
 from onnx_debug.data.diagnosis import Diagnosis, ModuleInfo
 from onnx_debug.data.outcome import Comparison, NodeError, Source, Stage
-from onnx_debug.frontends.panel.panel import panel
 from onnx_debug.render import html
-from onnx_debug.render.page import assets
-from onnx_debug.render.page.assets import SCRIPTS
 from onnx_debug.render.page.static_page import page
 from tests import samples
 from tests.ui.fake_session import FakeSession, culprit, graph
 
 pytestmark = pytest.mark.browser
 
-SETUP = """from onnx_debug.frontends.panel.panel import panel, saved
+SETUP = """from onnx_debug.frontends.panel.panel import panel
 from onnx_debug.render.html import small
 from tests.ui.fake_session import FakeSession
 from IPython.display import HTML, display"""
 LIVE = """shown = panel(FakeSession(pause=0.0))
 display(shown)
-HTML(saved(small(shown.run()), shown))"""
+HTML(shown.saved(small(shown.run())))"""
 OK = "iframe.od-netron[data-status=ok]"
 HOSTILE = '<img src=x onerror="window.hacked=1">'
 
@@ -240,6 +237,63 @@ def test_search_narrows_the_tree(open_page: Callable[..., Any]) -> None:
     opened.get_by_text("No module of that name").wait_for()
 
 
+def test_what_was_searched_for_is_marked(open_page: Callable[..., Any]) -> None:
+    opened = open_page(saved(found()))
+    opened.get_by_label("Search modules").fill("ExTr")
+    assert set(opened.locator("mark.od-hit").all_inner_texts()) == {"extr"}
+
+
+def test_only_the_culprits_can_be_shown(open_page: Callable[..., Any]) -> None:
+    opened = open_page(saved(found()))
+    opened.get_by_role("button", name="✗ only").click()
+    shown = [row.get_attribute("data-fqn") for row in opened.get_by_role("treeitem").all()]
+    assert shown == ["", "blocks", "blocks.1", "blocks.1.extra", "blocks.3", "blocks.3.extra"]
+    opened.get_by_role("button", name="✗ only").click()
+    tree_item(opened, "head").wait_for()
+
+
+def test_the_tree_can_be_made_wider(open_page: Callable[..., Any]) -> None:
+    opened = open_page(saved(found()))
+    bar, side = opened.get_by_role("separator"), opened.locator(".od-side-box")
+    box, before = bar.bounding_box(), side.bounding_box()["width"]
+    opened.mouse.move(box["x"] + 2, box["y"] + 50)
+    opened.mouse.down()
+    opened.mouse.move(box["x"] + 102, box["y"] + 50)
+    opened.mouse.up()
+    assert side.bounding_box()["width"] == pytest.approx(before + 100, abs=4)
+    bar.focus()
+    opened.keyboard.press("ArrowLeft")
+    assert side.bounding_box()["width"] == pytest.approx(before + 80, abs=4)
+    bar.dblclick()
+    assert side.bounding_box()["width"] == before
+
+
+CORNER = """async (picture) => {
+    const image = await createImageBitmap(await (await fetch(picture)).blob());
+    const canvas = new OffscreenCanvas(image.width, image.height).getContext('2d');
+    canvas.drawImage(image, 0, 0);
+    return [...canvas.getImageData(4, 4, 1, 1).data].slice(0, 3);
+}"""
+
+
+@pytest.mark.parametrize("first", ["light", "dark"])
+def test_a_graph_follows_the_theme(
+    open_page: Callable[..., Any], chromium: Any, first: str
+) -> None:
+    """A frame whose colour scheme differs from the page's gets an opaque canvas from the browser."""
+    opened = open_page(saved(found()), color_scheme=first)
+    opened.get_by_role("tab", name="Graph").click()
+    frame(opened)
+    eye = chromium.new_page()
+    for scheme in ("light", "dark", first):
+        opened.emulate_media(color_scheme=scheme)
+        opened.wait_for_timeout(300)
+        picture = base64.b64encode(opened.locator("iframe.od-netron").screenshot()).decode()
+        corner = eye.evaluate(CORNER, f"data:image/png;base64,{picture}")
+        assert (min(corner) > 200) if scheme == "light" else (max(corner) < 80)
+    eye.close()
+
+
 def test_five_thousand_modules_stay_quick(open_page: Callable[..., Any]) -> None:
     d = found(blocks=1_000)
     assert len(d.modules) > 5_000
@@ -320,39 +374,6 @@ def test_names_from_the_model_are_data(open_page: Callable[..., Any]) -> None:
 def test_without_scripts_the_report_is_there(open_page: Callable[..., Any]) -> None:
     opened = open_page(saved(found()), java_script_enabled=False)
     assert "2 of 33 modules block it" in opened.locator(".onnx-debug").inner_text()
-
-
-WIDGET = """<body><div id="el"></div><div class="onnx-debug-saved key">the static report</div><script type="module">
-%s
-const traits = %s;
-const model = { get: (name) => traits[name], set() {}, save_changes() {}, on() {}, off() {}, send() {} };
-app.render({ model, el: document.getElementById('el') });
-</script>"""
-
-
-def test_a_panel_that_nobody_answers_brings_the_report_back(open_page: Callable[..., Any]) -> None:
-    """As in a page that nbconvert made of a notebook with its widgets' state, or such a notebook opened with another kernel."""
-    shown = panel(FakeSession(pause=0.0))
-    shown.run()
-    traits = {**shown.get_state(), "key": "key", "selected": None}
-    data = json.dumps(
-        {
-            name: value
-            for name, value in traits.items()
-            if not name.startswith("_") and name != "layout"
-        }
-    )
-    code = (
-        assets.script(*SCRIPTS)
-        .replace("export default", "const app =")
-        .replace("</script", "<\\/script")
-    )
-    opened = open_page(WIDGET % (code, data.replace("</", "<\\/")))
-    opened.locator("mark.od-line").wait_for()
-    assert not opened.get_by_text("the static report").is_visible()
-    opened.get_by_text("the static report").wait_for()
-    assert not opened.get_by_role("button", name="Step").is_visible()
-    assert opened.errors == []
 
 
 def test_a_notebook_run_by_nbconvert_shows_the_report(open_page: Callable[..., Any]) -> None:

@@ -17,6 +17,7 @@ _EXPORT = re.compile(r"^export (?=(?:function|const|class) (\w+))", re.M)
 # The parts of the panel, in the order in which they are joined.
 SCRIPTS = (
     "dom",
+    "divider",
     "graph",
     "nodelist",
     "tree",

@@ -2,6 +2,8 @@
 import { count, h } from './dom.js';
 import { MARKS } from './tree.js';
 
+export const ANSWERS = { passed: '✓', failed: '✗', unresolved: '?' };
+
 /** A table that scrolls sideways by itself. `columns`: names; `rows`: lists of strings or elements. */
 export function table(columns, rows, caption) {
     return h('div.od-scroll', { tabindex: 0, role: 'region', 'aria-label': caption },
@@ -83,7 +85,20 @@ function actions(fqn, data, act, row) {
     const buttons = all.filter(([name]) => fqn !== '' || name !== 'replace').map(([name, label, title]) => h('button.od-button', {
         title, type: 'button', disabled: data.progress.running || (name === 'split' && row && !row.children), onclick: () => act(name, { fqn }),
     }, label));
-    return h('div.od-actions', { role: 'group', 'aria-label': 'Trials with this module' }, buttons);
+    return [h('div.od-actions', { role: 'group', 'aria-label': 'Trials with this module' }, buttons), answer(data.answers[fqn])];
+}
+
+/** What the last of these trials means. */
+function answer(given) {
+    return given ? h(`p.od-answer.od-${given.answer}`, { role: 'status' }, h('span', { 'aria-hidden': true }, ANSWERS[given.answer]), ` ${given.text}`) : null;
+}
+
+/** How often the model calls it; before the model has run, nobody knows. */
+function called(row, data) {
+    if (row.calls) {
+        return `called ${row.calls}×`;
+    }
+    return data.steps.length ? 'not called itself' : null;
 }
 
 /** Everything known of the module `fqn`; `data` is what the panel holds, `tree` knows its row. */
@@ -91,7 +106,7 @@ export function layer(fqn, data, tree, act) {
     const row = tree.row(fqn);
     const culprit = data.view.culprits.find((one) => one.fqn === fqn);
     if (!row && !culprit) {
-        return h('p.od-none', {}, data.progress.running ? 'The model is being run once in eager, to record its calls.' : 'No module is known yet.');
+        return h('p.od-none', {}, data.progress.running ? 'The model is being run, to record its calls.' : 'No module is known yet.');
     }
     const state = tree.state(fqn);
     const [mark, name] = MARKS[state];
@@ -100,7 +115,7 @@ export function layer(fqn, data, tree, act) {
     const aliases = (culprit || row).aliases;
     const facts = row ? [
         `${count(row.parameters)} parameters`,
-        row.calls ? `called ${row.calls}×` : 'not called itself',
+        called(row, data),
         culprit && culprit.call ? `fails at call ${culprit.call + 1}` : null,
         aliases.length ? `also called ${aliases.join(', ')}` : null,
     ] : [];

@@ -1,8 +1,7 @@
-// The tabs that list: Steps, Log, Fixes, Repro.
+// The tabs that list: Steps, Log, Fixes.
 import { h } from './dom.js';
-import { table } from './layer.js';
+import { ANSWERS, table } from './layer.js';
 
-const ANSWERS = { passed: '✓', failed: '✗', unresolved: '?' };
 const SHOWN = 3000; // lines of the log at a time
 
 /** The history of trials, one readable row each. */
@@ -58,21 +57,10 @@ function copy(text) {
     return button;
 }
 
-function diff(text) {
-    const kinds = { '+': '.od-added', '-': '.od-removed' };
-    return h('pre.od-diff', { tabindex: 0 }, text.split('\n').map((line) => h(`span.od-line${kinds[line[0]] || ''}`, {}, `${line}\n`)));
-}
-
 /** Changes that were tried on the whole case and pass. */
 export function fixes(list) {
     return h('div.od-layer', {}, list.map((fix) => h('section.od-fix', {},
         h('h3', {}, fix.title, ' ', h('span.od-badge', {}, `✓ ${fix.checked}`)),
         h('p', {}, fix.explanation),
-        fix.diff ? diff(fix.diff) : null,
         fix.code ? [h('pre.od-code', { tabindex: 0 }, fix.code), copy(fix.code)] : null)));
-}
-
-/** A script that fails alike, by itself. */
-export function repro(text) {
-    return h('div.od-fill-column', {}, h('div.od-bar', {}, copy(text)), h('pre.od-log', { tabindex: 0 }, text));
 }

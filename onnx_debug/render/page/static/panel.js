@@ -2,7 +2,8 @@
 import { h, watchTheme } from './dom.js';
 import { graphTab } from './graphtab.js';
 import { layer } from './layer.js';
-import { fixes, log, repro, steps } from './lists.js';
+import { divider } from './divider.js';
+import { fixes, log, steps } from './lists.js';
 import { tabs } from './tabs.js';
 import { tree } from './tree.js';
 
@@ -15,12 +16,15 @@ import { tree } from './tree.js';
  * @property {object} view        verdict, headline, stages, culprits, fixes …, see view.py
  * @property {object[]} steps     history of trials
  * @property {{running: boolean, stopping: boolean, blocking: boolean, text: string, error: string, since: number, seconds: number,
- *     finished: boolean}} progress  blocking: the cell that runs is this panel's, so the kernel hears an interrupt only
+ *     finished: boolean, again: boolean}} progress  blocking: the cell that runs is this panel's, so the kernel hears an interrupt only;
+ *     again: the search can be made anew
  * @property {string[]} replaced  modules that the user replaced by placeholders
+ * @property {object} answers     fqn → {answer, text}: what the last trial of the user's own with this module means
+ * @property {string} notice      what the front end itself has to say, such as that the kernel is gone
  * @property {boolean} live       a session is behind: trials can be asked for
  */
 const EMPTY = {
-    rows: [], states: {}, sources: [], steps: [], replaced: [], live: false, progress: { running: false, text: '', error: '', since: 0, seconds: 0, finished: true },
+    rows: [], states: {}, sources: [], steps: [], replaced: [], answers: {}, notice: '', live: false, progress: { running: false, text: '', error: '', since: 0, seconds: 0, finished: true },
     view: { verdict: 'open', mark: '…', headline: '', stages: [], culprits: [], fixes: [], seen: [], asked: [], comparisons: [], notes: [], unproven: [], proven: '', next: '', error: '' },
 };
 const WIDE = 1250; // pixels; below this, layer and graph take turns
@@ -46,18 +50,20 @@ export function panel(host, { act = null, select: onSelect = () => {}, graph: sh
         step: button('step', '▸ Step', 'One trial'),
         run: button('run', '▸▸ Run', 'Run the search to its end'),
         stop: button('stop', '■ Stop', 'Stop at once; what was found stays'),
+        again: button('again', '↻ Search again', 'Search anew: the model may have changed'),
     };
     const live = h('div.od-drive', { role: 'group', 'aria-label': 'Search', hidden: true }, Object.values(buttons));
     const chips = h('div.od-chips', { role: 'group', 'aria-label': 'Culprits' });
     const strip = h('ol.od-stages', { 'aria-label': 'Stages of the export' });
-    const status = h('span.od-status', { role: 'status' });
+    const said = h('span.od-said');
+    const counts = h('span.od-counts');
+    const status = h('span.od-status', { role: 'status' }, said, counts);
 
     const side = h('div.od-side');
     const modules = tree(side, (fqn) => choose(fqn, true));
     const layerPage = h('div.od-scroll-page');
     const stepsPage = h('div.od-scroll-page');
     const fixesPage = h('div.od-scroll-page');
-    const reproPage = h('div.od-fill-column');
     const logPage = log();
     const netron = graphTab({
         select: (fqn) => choose(fqn, true, true),
@@ -68,7 +74,6 @@ export function panel(host, { act = null, select: onSelect = () => {}, graph: sh
         { name: 'layer', label: 'Layer', element: layerPage },
         { name: 'graph', label: 'Graph', element: netron.element },
         { name: 'fixes', label: 'Fixes', element: fixesPage },
-        { name: 'repro', label: 'Repro', element: reproPage },
         { name: 'steps', label: 'Steps', element: stepsPage },
         { name: 'log', label: 'Log', element: logPage.element },
     ], (name) => {
@@ -83,11 +88,12 @@ export function panel(host, { act = null, select: onSelect = () => {}, graph: sh
             treeFold.setAttribute('aria-expanded', String(folded));
         },
     }, 'Modules');
+    const sideBox = h('div.od-side-box', {}, treeFold, side);
     const root = h('section.od-panel', { 'aria-label': 'onnx_debug', 'data-lm-suppress-shortcuts': 'true' },
         h('header.od-head', {}, mark, h('div.od-words', {}, headline, sentence), live),
         chips,
         h('div.od-strip', {}, strip, status),
-        h('div.od-body', {}, h('div.od-side-box', {}, treeFold, side), h('div.od-main', {}, pages.bar, pages.stack)));
+        h('div.od-body', {}, sideBox, divider(sideBox, 'Width of the module tree'), h('div.od-main', {}, pages.bar, pages.stack)));
     host.append(root);
     layerPage.addEventListener('click', (event) => {
         if (event.target.closest('summary')) {
@@ -95,7 +101,6 @@ export function panel(host, { act = null, select: onSelect = () => {}, graph: sh
         }
     });
     pages.reveal('fixes', false);
-    pages.reveal('repro', false);
     pages.show('layer');
 
     function choose(fqn, byUser, fromGraph = false) {
@@ -165,16 +170,16 @@ export function panel(host, { act = null, select: onSelect = () => {}, graph: sh
         pages.reveal('fixes', view.fixes.length > 0);
         pages.badge('fixes', view.fixes.length ? `${view.fixes.length} ✓` : '');
         fixesPage.replaceChildren(fixes(view.fixes));
-        pages.reveal('repro', Boolean(view.repro));
-        reproPage.replaceChildren(...(view.repro ? [repro(view.repro)] : []));
         drawChips();
         drawStatus();
     }
 
     function drawChips() {
         const { culprits } = data.view;
-        chips.hidden = culprits.length < 2;
-        chips.replaceChildren(...culprits.map((culprit, index) => h('button.od-chip', {
+        const searching = data.live && !data.progress.finished; // then the row keeps its place, so that nothing jumps
+        chips.hidden = culprits.length < 2 && !searching;
+        const none = culprits.length ? [] : [h('span.od-note', {}, 'No module found to blame yet')];
+        chips.replaceChildren(...none, ...culprits.map((culprit, index) => h('button.od-chip', {
             type: 'button', title: culprit.why, 'aria-pressed': String(culprit.fqn === selected), onclick: () => choose(culprit.fqn, true),
         }, h('span', {}, `${index + 1}`), h('code', {}, culprit.name), h('span.od-kind', {}, culprit.kind))));
     }
@@ -183,15 +188,17 @@ export function panel(host, { act = null, select: onSelect = () => {}, graph: sh
         const { progress } = data;
         const seconds = progress.running ? Date.now() / 1000 - progress.since : progress.seconds;
         const trials = `${data.steps.length} trial${data.steps.length === 1 ? '' : 's'}`;
-        const parts = [progress.error || progress.text, trials, seconds >= 0 ? `${seconds.toFixed(1)} s` : null];
-        status.textContent = parts.filter(Boolean).join(' · ');
-        status.title = status.textContent;
-        status.classList.toggle('od-problem', Boolean(progress.error));
+        said.textContent = progress.error || data.notice || progress.text;
+        said.title = said.textContent;
+        counts.textContent = seconds >= 0 ? `${trials} · ${seconds.toFixed(1)} s` : trials;
+        status.classList.toggle('od-problem', Boolean(progress.error || data.notice));
         root.classList.toggle('od-running', progress.running);
+        root.classList.toggle('od-searching', data.live && !progress.finished);
         live.hidden = !data.live || !act;
-        buttons.step.disabled = progress.running || progress.finished;
-        buttons.run.disabled = progress.running || progress.finished;
-        buttons.stop.disabled = !progress.running || Boolean(progress.stopping);
+        buttons.step.hidden = buttons.run.hidden = progress.running || progress.finished;
+        buttons.stop.hidden = !progress.running;
+        buttons.stop.disabled = Boolean(progress.stopping);
+        buttons.again.hidden = progress.running || !progress.finished || !progress.again;
     }
 
     function drawSteps() {
@@ -224,6 +231,9 @@ export function panel(host, { act = null, select: onSelect = () => {}, graph: sh
             if (change.rows) {
                 modules.setRows(change.rows);
             }
+            if (change.replaced) {
+                modules.setReplaced(change.replaced);
+            }
             if (change.states) {
                 modules.setStates(change.states);
                 netron.setStates(change.states);
@@ -235,7 +245,7 @@ export function panel(host, { act = null, select: onSelect = () => {}, graph: sh
             if (change.view) {
                 netron.setView(change.view);
             }
-            if (change.view || change.progress) {
+            if (change.view || change.progress || 'live' in change || 'notice' in change) {
                 drawHead();
             }
             if ('live' in change) {

@@ -2,36 +2,88 @@
 import { bytes, shelf } from './graph.js';
 import { panel } from './panel.js';
 
-const TRAITS = ['rows', 'states', 'sources', 'view', 'steps', 'progress', 'replaced', 'live'];
+const TRAITS = ['rows', 'states', 'sources', 'view', 'steps', 'progress', 'replaced', 'answers', 'live'];
 const SILENCE = 4000; // milliseconds after which a kernel that is not busy and does not answer is taken for gone
+const GONE = ['restarting', 'autorestarting', 'terminating', 'dead'];
+const AGAIN = 'run the cell again to try modules.';
 
 function render({ model, el }) {
     el.style.width = '100%';
+    let waiting = null; // for a sign of life
+    let gone = false;
+    let drawn = null; // the graph on screen
+
     const shown = panel(el, {
         act(type, content = {}) {
-            if (type === 'stop' && model.get('progress').blocking) {
-                interrupt(model);
+            if (type === 'stop') {
+                stop();
             } else {
-                model.send({ type, ...content });
+                send({ type, ...content });
+                expect();
             }
         },
         select(fqn) {
             model.set('selected', fqn);
-            model.save_changes();
+            save();
         },
     });
-    const hide = document.createElement('style'); // the static report that follows is for readers without a kernel
-    hide.textContent = `.onnx-debug-saved.${CSS.escape(model.get('key'))} { display: none; }`;
-    el.append(hide);
-    const listening = setInterval(() => {
-        if (!isBusy(model)) { // a notebook that was saved with its widgets, or a page made of one: nobody is behind the buttons
-            heard();
-            hide.remove();
-            shown.set({ live: false, progress: { ...model.get('progress'), running: false } });
+
+    function send(message) {
+        try {
+            model.send(message);
+        } catch {
+            lose(`The kernel is gone; ${AGAIN}`); // the channel to it is closed
         }
-    }, SILENCE);
-    const heard = () => clearInterval(listening);
-    let drawn = null; // the graph on screen
+    }
+
+    function save() {
+        try {
+            model.save_changes();
+        } catch {
+            lose(`The kernel is gone; ${AGAIN}`);
+        }
+    }
+
+    /** A kernel that is busy with the panel's own cell is reached by an interrupt only, and not every notebook lets us. */
+    function stop() {
+        const kernel = kernelOf(model);
+        if (!model.get('progress').blocking) {
+            send({ type: 'stop' });
+        } else if (kernel && kernel.interrupt) {
+            kernel.interrupt();
+        } else {
+            send({ type: 'stop' }); // heard while the cell runs where the kernel has a channel for it
+            shown.set({ notice: 'If nothing happens, press the stop button of the notebook itself.' });
+        }
+    }
+
+    // The static report that follows is for readers without a kernel; its prompt goes with it.
+    const hide = document.createElement('style');
+    const report = `.onnx-debug-saved.${CSS.escape(model.get('key'))}`;
+    hide.textContent = `${report} { display: none; } .jp-OutputArea-child:has(${report}) { display: none; }`;
+    el.append(hide);
+
+    /** Nobody is behind the buttons: a notebook saved with its widgets, a kernel that ended. */
+    function lose(notice) {
+        clearInterval(waiting);
+        gone = true;
+        hide.remove();
+        shown.set({ live: false, notice, progress: { ...model.get('progress'), running: false } });
+    }
+
+    function expect() {
+        clearInterval(waiting);
+        waiting = gone ? null : setInterval(() => isBusy(model) || lose(`The kernel does not answer; ${AGAIN}`), SILENCE);
+    }
+
+    function heard() {
+        clearInterval(waiting);
+        if (gone && kernelOf(model)?.status !== 'dead') {
+            gone = false;
+            el.append(hide);
+            shown.set({ live: model.get('live'), notice: '', progress: model.get('progress') });
+        }
+    }
 
     const listeners = {
         'change:selected': () => model.get('selected') !== shown.selected() && shown.choose(model.get('selected'), false),
@@ -47,7 +99,7 @@ function render({ model, el }) {
                     drawn = message.facts.id;
                     shown.openGraph(message.facts, packed, docs, bundle);
                 } else {
-                    model.send({ type: 'hello', have: '' });
+                    send({ type: 'hello', have: '' });
                 }
             } else if (message.type === 'viewer') {
                 if (buffers[0].byteLength) {
@@ -74,26 +126,44 @@ function render({ model, el }) {
     if (model.get('selected') !== null) {
         shown.choose(model.get('selected'), false);
     }
-    model.send({ type: 'hello', have: shelf.key() });
+    const unwatch = watchKernel(model, (ended) => lose(`The kernel ${ended}; ${AGAIN}`));
+    send({ type: 'hello', have: shelf.key() });
+    expect();
     return () => {
-        heard();
+        clearInterval(waiting);
+        unwatch();
         Object.entries(listeners).forEach(([name, listener]) => model.off(name, listener));
+        if (!gone) {
+            send({ type: 'closed' });
+        }
         shown.dispose();
     };
 }
 
+/** The notebook's connection to the kernel; not every front end has one for widgets. */
+const kernelOf = (model) => model.widget_manager && model.widget_manager.kernel;
+
 /** A kernel that is busy answers later. */
 function isBusy(model) {
-    const kernel = model.widget_manager && model.widget_manager.kernel;
-    return Boolean(kernel) && kernel.status === 'busy';
+    const kernel = kernelOf(model);
+    const { blocking, running } = model.get('progress');
+    return kernel ? kernel.status === 'busy' : Boolean(blocking && running);
 }
 
-/** A kernel that is busy with the panel's own cell is reached by an interrupt only. */
-function interrupt(model) {
-    const kernel = model.widget_manager && model.widget_manager.kernel;
-    if (kernel && kernel.interrupt) {
-        kernel.interrupt();
+/** Calls `lost` when the kernel ends; returns a function that ends the watch. */
+function watchKernel(model, lost) {
+    const kernel = kernelOf(model);
+    if (!kernel || !kernel.statusChanged) {
+        return () => {};
     }
+    const changed = (_, status) => GONE.includes(status) && lost(status.includes('restarting') ? 'was restarted' : 'has ended');
+    const disposed = () => lost('has ended');
+    kernel.statusChanged.connect(changed);
+    kernel.disposed.connect(disposed);
+    return () => {
+        kernel.statusChanged.disconnect(changed);
+        kernel.disposed.disconnect(disposed);
+    };
 }
 
 function mount(element, data) {

@@ -2,7 +2,9 @@
 
 // Netron follows the system's colour scheme; here the notebook's theme decides.
 function applyTheme(sheets, dark) {
-    document.documentElement.classList.toggle('od-dark', dark);
+    const { classList, style } = document.documentElement;
+    classList.toggle('od-dark', dark);
+    style.colorScheme = dark ? 'dark' : 'light'; // where it differs from the page around, browsers paint an opaque canvas
     for (const sheet of sheets) {
         for (const rule of sheet.cssRules) {
             const byScheme = rule instanceof CSSMediaRule && (rule.odScheme || rule.media.mediaText.includes('prefers-color-scheme'));

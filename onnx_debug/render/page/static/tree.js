@@ -27,6 +27,7 @@ export function tree(host, onSelect) {
     const open = new Set();
     let active = 0; // index into shown: where the keyboard is
     let selected = null;
+    let replaced = []; // by the user
     let typed = '';
     let typedAt = 0;
 
@@ -34,14 +35,21 @@ export function tree(host, onSelect) {
     const canvas = h('div.od-rows', { role: 'presentation' });
     const scroller = h('div.od-tree', { id, role: 'tree', tabindex: 0, 'aria-label': 'Modules of the model' }, canvas);
     const none = h('p.od-none', { hidden: true }, 'No module of that name.');
-    host.append(search, scroller, none);
+    const onlyCulprits = h('button.od-button.od-filter', { type: 'button', 'aria-pressed': 'false', title: 'Show only culprits', hidden: true, onclick() {
+        onlyCulprits.setAttribute('aria-pressed', String(!filtered()));
+        arrange();
+    } }, '✗ only');
+    const head = h('div.od-tree-head', { 'aria-hidden': true }, h('span', {}, 'module'), h('span', {}, 'parameters'));
+    host.append(h('div.od-tree-bar', {}, search, onlyCulprits), head, none, scroller);
 
+    const filtered = () => onlyCulprits.getAttribute('aria-pressed') === 'true';
     const stateOf = (row) => states[row.fqn] || 'not tried';
-    const isOpen = (row) => search.value !== '' || open.has(row.fqn);
+    const isPart = () => search.value !== '' || filtered();
+    const isOpen = (row) => isPart() || open.has(row.fqn);
 
     function arrange() {
         const keep = shown[active];
-        shown = search.value ? found(search.value.toLowerCase()) : unfolded();
+        shown = isPart() ? found(search.value.toLowerCase()) : unfolded();
         active = Math.max(0, shown.indexOf(keep));
         none.hidden = shown.length > 0 || !rows.length;
         canvas.style.height = `${shown.length * ROW}px`;
@@ -66,7 +74,8 @@ export function tree(host, onSelect) {
         rows.forEach((row, index) => {
             path.length = row.depth;
             path.push(index);
-            if (row.fqn.toLowerCase().includes(text) || row.kind.toLowerCase().includes(text)) {
+            const named = row.fqn.toLowerCase().includes(text) || row.kind.toLowerCase().includes(text);
+            if (named && (!filtered() || stateOf(row) === 'culprit')) {
                 path.forEach((above) => keep.add(above));
             }
         });
@@ -107,16 +116,23 @@ export function tree(host, onSelect) {
             style: { top: `${place * ROW}px`, 'padding-left': `${6 + Math.min(row.depth, 12) * 14}px` },
         },
         h('span.od-fold', { 'aria-hidden': true }, row.children ? (isOpen(row) ? '▾' : '▸') : ''),
-        h('span.od-mark', { 'aria-hidden': true }, mark),
-        h('span.od-name', {}, row.name),
-        h('span.od-kind', {}, row.kind),
+        h('span.od-mark', { 'aria-hidden': true }, state === 'culprit' && replaced.includes(row.fqn) ? '▣' : mark),
+        h('span.od-name', {}, hit(row.name)),
+        h('span.od-kind', {}, hit(row.kind)),
         h('span.od-count', {}, row.parameters ? count(row.parameters) : ''));
         item.classList.toggle('od-active', place === active);
         return item;
     }
 
+    /** The text, with what was searched for marked in it. */
+    function hit(text) {
+        const at = search.value ? text.toLowerCase().indexOf(search.value.toLowerCase()) : -1;
+        const end = at + search.value.length;
+        return at < 0 ? text : [text.slice(0, at), h('mark.od-hit', {}, text.slice(at, end)), text.slice(end)];
+    }
+
     function toggle(row, wanted) {
-        if (row.children && search.value === '') {
+        if (row.children && !isPart()) {
             open[(wanted ?? !open.has(row.fqn)) ? 'add' : 'delete'](row.fqn);
             arrange();
         }
@@ -170,7 +186,7 @@ export function tree(host, onSelect) {
             ArrowDown: () => move(active + 1),
             ArrowUp: () => move(active - 1),
             ArrowRight: () => (row.children && !isOpen(row) ? toggle(row, true) : row.children && move(active + 1)),
-            ArrowLeft: () => (row.children && isOpen(row) && !search.value ? toggle(row, false) : move(parentOf(active))),
+            ArrowLeft: () => (row.children && isOpen(row) && !isPart() ? toggle(row, false) : move(parentOf(active))),
             PageDown: () => move(active + page),
             PageUp: () => move(active - page),
             Home: () => move(0),
@@ -228,8 +244,9 @@ export function tree(host, onSelect) {
                 open.add(rows[above].fqn);
             }
         }
-        if (search.value && !shown.includes(index)) {
+        if (isPart() && !shown.includes(index)) {
             search.value = '';
+            onlyCulprits.setAttribute('aria-pressed', 'false');
         }
         arrange();
         move(shown.indexOf(index));
@@ -246,6 +263,14 @@ export function tree(host, onSelect) {
         },
         setStates(next) {
             states = next;
+            onlyCulprits.hidden = !Object.values(states).includes('culprit');
+            if (onlyCulprits.hidden) {
+                onlyCulprits.setAttribute('aria-pressed', 'false');
+            }
+            arrange();
+        },
+        setReplaced(next) {
+            replaced = next;
             draw();
         },
         /** Select a module and bring it into sight, without telling `onSelect`. */
