@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -17,6 +18,7 @@ from onnx_debug.data.diagnosis import (
     Diagnosis,
     Fix,
     ModuleCall,
+    ModuleInfo,
     SearchState,
     Step,
     Written,
@@ -24,6 +26,7 @@ from onnx_debug.data.diagnosis import (
 from onnx_debug.data.errors import NoSpaceError, PausedError, SessionClosedError
 from onnx_debug.data.events import CulpritFound, Event, Started, TrialFinished, TrialStarted
 from onnx_debug.data.outcome import ClueKind, Mode, Outcome, Stage, Trial, TrialKind
+from onnx_debug.eager.recorder import ModuleNames
 from onnx_debug.request.case import Edges, make_case
 from onnx_debug.runner.runner import open_lab
 from onnx_debug.runner.workdir import keep_while_used
@@ -215,7 +218,7 @@ class Session:
             asked=whole.asked if whole is not None else (),
             node_errors=whole.node_errors if whole is not None else (),
             edges=whole.edges if whole is not None else (),
-            modules=eager.modules if eager is not None else (),
+            modules=eager.modules if eager is not None else self._tree,
             log=whole.log if whole is not None else "",
             dynamo=self._case.dynamo,
             versions=assemble.versions(),
@@ -223,6 +226,11 @@ class Session:
         )
         keep_while_used(made, self._lab.directory)
         return made
+
+    @functools.cached_property
+    def _tree(self) -> tuple[ModuleInfo, ...]:
+        """The model's modules, as they are known before it has run."""
+        return ModuleNames(self._case.model).infos({})
 
     def _whole(self) -> Outcome | None:
         """What the whole model's trial answered, or else its eager run, where that was the end."""

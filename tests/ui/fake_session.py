@@ -21,12 +21,13 @@ from onnx_debug.data.diagnosis import (
     ModuleInfo,
     Proof,
     ProofKind,
+    SearchState,
     Step,
     TensorInfo,
 )
 from onnx_debug.data.errors import PausedError
 from onnx_debug.data.events import CulpritFound, Started, TrialFinished, TrialStarted
-from onnx_debug.data.outcome import Failure, Mode, Source, Stage, Trial, Verdict
+from onnx_debug.data.outcome import Failure, Mode, Outcome, Source, Stage, Trial, Verdict
 from onnx_debug.onnx_file import display
 
 GUILTY = ("blocks.1.extra", "blocks.3.extra")
@@ -170,7 +171,7 @@ class FakeSession:
         self._steps: list[Step] = []
         self._found: tuple[Culprit, ...] = ()
         self._begun = time.time()
-        self._started = False
+        self._search = SearchState.NOT_BEGUN
         self._plan = [
             ("", (), Verdict.FAILED, "export the whole model"),
             ("blocks.1.extra", (), Verdict.FAILED, "does blocks.1.extra fail alone?"),
@@ -188,8 +189,10 @@ class FakeSession:
             culprits=self._found,
             sufficient=True if self.finished else None,
             onnx_path=self._path if self._found else None,
+            search=self._search,
+            stages=Outcome(failure()).stages if self._steps else (),
             trials=tuple(self._steps),
-            modules=self._modules if self._started else (),
+            modules=self._modules,
             log="[torch.onnx] Obtain model graph\n<b>raw</b>\n[torch.onnx] Translate\nboom"
             if self._steps
             else "",
@@ -197,6 +200,11 @@ class FakeSession:
         )
 
     def step(self) -> Step | None:
+        made = self._try_step()
+        self._search = SearchState.FINISHED if self.finished else SearchState.PAUSED
+        return made
+
+    def _try_step(self) -> Step | None:
         try:
             return self._step()
         except PausedError:
@@ -205,9 +213,9 @@ class FakeSession:
     def _step(self) -> Step | None:
         if self.finished:
             return None
-        if not self._started:
-            self._started = True
+        if self._search is SearchState.NOT_BEGUN:
             self.on_event(Started(len(self._modules)))
+        self._search = SearchState.RUNNING
         made = self._answer(*self._plan[0])
         self._plan.pop(0)
         if made.module in GUILTY:
@@ -223,8 +231,9 @@ class FakeSession:
         return made
 
     def run(self) -> Diagnosis:
-        while self.step() is not None:
+        while self._try_step() is not None:
             pass
+        self._search = SearchState.FINISHED if self.finished else SearchState.PAUSED
         return self.diagnosis
 
     def probe(self, module: str, stubs: Iterable[str] = ()) -> Step:

@@ -351,16 +351,57 @@ def test_a_real_session_finds_the_line_in_the_cell(
 def test_the_magic_shows_the_panel_and_hides_the_report(
     lab: Server, context: Any, screenshots: Path
 ) -> None:
-    opened = Notebook(lab, context, "magic.ipynb", "%load_ext onnx_debug", MAGIC)
+    opened = Notebook(lab, context, "magic.ipynb", "%load_ext onnx_debug", MAGIC, "_")
     opened.run(0)
     opened.run(1)
     opened.panel().scroll_into_view_if_needed()
     assert "torch.linalg.qr(x)[0].sum()" in opened.panel().locator("mark.od-line").inner_text()
-    assert not opened.page.locator(".onnx-debug-saved").is_visible()
+    beside = opened.page.locator(".jp-OutputArea-child:has(.onnx-debug-saved)")
+    assert beside.count() == 1
+    assert not beside.is_visible()
     opened.panel().locator("iframe.od-netron[data-status=ok]").wait_for(state="attached")
     opened.page.screenshot(path=screenshots / "lab_magic.png")
     assert len(opened.save()) < 20_000
+    opened.run(2)
+    opened.page.locator(".jp-Cell").nth(2).locator(".onnx-debug").wait_for()
     assert opened.errors == []
+    opened.page.close()
+
+
+def test_a_kernel_that_is_restarted_is_said(lab: Server, context: Any, screenshots: Path) -> None:
+    opened = Notebook(lab, context, "restart.ipynb", SETUP, LIVE.replace("1000", "60"))
+    opened.run(0)
+    opened.run(1)
+    panel = opened.panel()
+    panel.get_by_role("button", name="Try alone").wait_for()
+    opened.page.evaluate(
+        "() => window.jupyterapp.shell.currentWidget.context.sessionContext.session.kernel.restart()"
+    )
+    panel.get_by_text("The kernel was restarted; run the cell again to try modules.").wait_for()
+    assert panel.get_by_role("button", name="Try alone").count() == 0
+    opened.page.screenshot(path=screenshots / "lab_restarted.png")
+    assert opened.errors == []
+    opened.page.close()
+
+
+def test_the_magic_can_wait_for_the_first_step(
+    lab: Server, context: Any, screenshots: Path
+) -> None:
+    cell = MAGIC.replace("%%onnx_export", "%%onnx_export --step")
+    opened = Notebook(lab, context, "step.ipynb", "%load_ext onnx_debug", cell)
+    opened.run(0)
+    opened.run(1)
+    panel = opened.panel()
+    panel.get_by_text("not examined yet").wait_for()
+    assert panel.get_by_role("treeitem").count() == 4
+    opened.page.screenshot(path=screenshots / "lab_step.png")
+    panel.get_by_role("button", name="Step").click()
+    panel.get_by_text("1 trial ·").wait_for()
+    panel.get_by_text("The search is paused", exact=False).wait_for()
+    opened.page.screenshot(path=screenshots / "lab_paused.png")
+    panel.get_by_role("button", name="Run").click()
+    panel.get_by_text("1 (Shift) stops the export at translate", exact=False).wait_for()
+    panel.get_by_role("button", name="Search again").wait_for()
     opened.page.close()
 
 

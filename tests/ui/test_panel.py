@@ -63,6 +63,17 @@ def test_step_by_step(shown: Panel) -> None:
     assert not shown.progress["finished"]
 
 
+def test_while_it_runs_or_is_paused_the_headline_gives_no_verdict(shown: Panel) -> None:
+    said: list[str] = []
+    shown.observe(lambda change: said.append(change["new"]["headline"]), "view")
+    shown.step()
+    assert "The search is paused: 0 modules found so far." in shown.view["headline"]
+    shown.run()
+    assert any("Looking for the modules to blame: 1 module found so far." in one for one in said)
+    assert "2 of 33 modules block it" in shown.view["headline"]
+    assert not any("could be blamed" in one for one in said)
+
+
 def test_what_is_being_tried_is_said() -> None:
     shown = panel(FakeSession(pause=0.0))
     said: list[str] = []
@@ -141,7 +152,7 @@ def test_run_raises_what_goes_wrong(shown: Panel, monkeypatch: pytest.MonkeyPatc
     def fail() -> None:
         raise OSError("no space left")
 
-    monkeypatch.setattr(shown._worker.driver, "step", fail)
+    monkeypatch.setattr(shown._worker.driver, "_step", fail)
     with pytest.raises(OSError, match="no space left"):
         shown.run()
     assert "no space left" in shown.progress["error"]
@@ -334,6 +345,7 @@ def test_a_real_session_drives_it_too(monkeypatch: pytest.MonkeyPatch) -> None:
     with Session(model, (torch.randn(4, 4),)) as session:
         shown = panel(session)
         assert shown.view["verdict"] == "open"
+        assert [row["fqn"] for row in shown.rows] == ["", "0", "1"]
         d = shown.run()
         assert [one.fqn for one in d.culprits] == ["1"]
         assert shown.states == {"": "contains a culprit", "0": "passes", "1": "culprit"}

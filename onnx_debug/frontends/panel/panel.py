@@ -17,13 +17,10 @@ import contextlib
 import logging
 import threading
 import time
-import uuid
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
-import anywidget
-import traitlets
 from IPython.display import display
 
 from onnx_debug.data.diagnosis import Diagnosis
@@ -31,12 +28,11 @@ from onnx_debug.data.errors import PausedError
 from onnx_debug.data.events import CulpritFound, Event, Started, TrialStarted
 from onnx_debug.frontends.panel import own_trial
 from onnx_debug.frontends.panel.driver import Driver
-from onnx_debug.frontends.panel.graph_feed import GraphFeed
+from onnx_debug.frontends.panel.shown import ShownDiagnosis, in_thread
 from onnx_debug.frontends.panel.worker import Worker
-from onnx_debug.render.page import assets, netron
-from onnx_debug.render.page.sources import forwards
-from onnx_debug.render.page.tree import children_of, rows, states
-from onnx_debug.render.page.view import call_row, steps, view
+from onnx_debug.render.page import netron
+from onnx_debug.render.page.tree import children_of
+from onnx_debug.render.page.view import call_row
 from onnx_debug.render.words import CellName, module_name
 
 logger = logging.getLogger(__name__)
@@ -45,43 +41,18 @@ _AT_ONCE = ("hello", "log", "graph", "stop", "closed")  # messages of a view tha
 _Source = Diagnosis | Driver | Callable[[], Driver]
 
 
-class Panel(anywidget.AnyWidget):
-    """A diagnosis on screen, with the session behind it if there is one.
-
-    Attributes:
-        selected: FQN of the selected module, None before a choice.
-        rows, states, sources, view, steps, progress, replaced, answers, live: what is shown; see
-            `panel.js`.
-        key: CSS class under which a saved report belongs to this panel.
-    """
-
-    _esm = assets.script(*assets.SCRIPTS)
-    _css = assets.style(*assets.STYLES)
-    key = traitlets.Unicode().tag(sync=True)
-    selected = traitlets.Unicode(None, allow_none=True).tag(sync=True)
-    rows: traitlets.List[dict[str, Any]] = traitlets.List().tag(sync=True)
-    states = traitlets.Dict().tag(sync=True)
-    sources: traitlets.List[dict[str, Any]] = traitlets.List().tag(sync=True)
-    view = traitlets.Dict().tag(sync=True)
-    steps: traitlets.List[dict[str, Any]] = traitlets.List().tag(sync=True)
-    progress = traitlets.Dict().tag(sync=True)
-    replaced = traitlets.List(traitlets.Unicode()).tag(sync=True)
-    answers = traitlets.Dict().tag(sync=True)
-    live = traitlets.Bool(False).tag(sync=True)
+class Panel(ShownDiagnosis):
+    """A diagnosis on screen, with the session behind it if there is one."""
 
     def __init__(self, source: _Source, *, cell_name: CellName | None = None) -> None:
         """Show a diagnosis, a session, or one session after another from a function that makes them.
 
         `cell_name` is what to call a file that is a notebook cell.
         """
-        super().__init__(key=f"onnx-debug-{uuid.uuid4().hex[:8]}")
-        self.layout.width = "100%"
+        super().__init__(cell_name)
         self._make = source if callable(source) else None
-        self._cell_name = cell_name
         self._blocking = False
         self._problem: Exception | None = None
-        self._sending = threading.RLock()  # several threads set traits; a hold must end as one
-        self._graph = GraphFeed(self)
         self.on_msg(self._receive)
         if isinstance(source, Diagnosis):
             self._worker = Worker(None)
@@ -96,19 +67,6 @@ class Panel(anywidget.AnyWidget):
         self._worker = Worker(driver)
         self.live, self.replaced, self.answers = True, [], {}
         self._show(driver.diagnosis)
-
-    def __repr__(self) -> str:
-        """One line: a widget's own would write the whole diagnosis into the notebook."""
-        return f"onnx_debug panel of {self._diagnosis.model_class}"
-
-    @property
-    def diagnosis(self) -> Diagnosis:
-        """What is shown."""
-        return self._diagnosis
-
-    def saved(self, report_html: str) -> str:
-        """A static report for the same cell: hidden while the panel is alive, there when the notebook is opened without a kernel."""
-        return f'<div class="onnx-debug-saved {self.key}">{report_html}</div>'
 
     def close(self) -> None:
         """End the session, and take the panel from every page."""
@@ -295,7 +253,7 @@ class Panel(anywidget.AnyWidget):
     def _heard(self, work: Callable[[], None]) -> None:
         """Do it in a thread. A view that is not told takes the kernel for gone."""
         self.send({"type": "heard"})
-        _in_thread(work)
+        in_thread(work)
 
     def _on_hello(self, message: dict[str, Any]) -> None:
         self._graph.send(str(message.get("have", "")))
@@ -313,28 +271,7 @@ class Panel(anywidget.AnyWidget):
     def _on_closed(self, _: dict[str, Any]) -> None:
         """A view is gone; should there be another, what it asks for wakes the session."""
         if not self._worker.working:
-            _in_thread(self._worker.rest)
-
-    def _show(self, d: Diagnosis) -> None:
-        known = getattr(self, "_diagnosis", None)
-        self._diagnosis = d
-        with self._sending, self.hold_sync():
-            if known is None or known.modules != d.modules:
-                self.rows = rows(d.modules)
-            self.states = {fqn: state.value for fqn, state in states(d, self.replaced).items()}
-            self.view = view(d, cell_name=self._cell_name)
-            self.steps = steps(d.trials, d.model_class)
-        self._graph.follow(d)
-        if known is not None and known.log != d.log:
-            self.send({"type": "log changed"})
-        if known is None or known.modules != d.modules:
-            _in_thread(partial(self._read_sources, d))
-
-    def _read_sources(self, d: Diagnosis) -> None:
-        """In a thread: a large model's files take a moment."""
-        found = forwards(d.modules, self._cell_name)
-        with self._sending:
-            self.sources = found
+            in_thread(self._worker.rest)
 
     def _describe(self, fqn: str) -> None:
         """Send what a module got and returned, as soon as no trial runs."""
@@ -345,10 +282,6 @@ class Panel(anywidget.AnyWidget):
             logger.exception("Could not describe %s", fqn)
             return
         self.send({"type": "module", "fqn": fqn, "calls": [call_row(call) for call in found]})
-
-
-def _in_thread(work: Callable[[], None]) -> None:
-    threading.Thread(target=work, daemon=True).start()
 
 
 def _wait(done: threading.Event) -> None:
