@@ -193,3 +193,29 @@ def test_a_difference_far_beyond_what_rounding_changes_counts():
     found = onnx_debug.diagnose(nn.Sequential(ShakyBranch()), (torch.rand(4, 3),), dynamo=False)
     assert found.culprits[0].fqn == "0"
     assert not any("in the last digit" in note for note in found.notes)
+
+
+class MeanThenLayer(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(3, 3)
+
+    def forward(self, x):
+        mean = x.sum(0) / len(x)
+        return self.layer(mean)
+
+
+def test_a_layer_is_not_to_blame_for_wrong_numbers_that_reach_it():
+    found = onnx_debug.diagnose(MeanThenLayer(), (torch.randn(2, 3),), **LEGACY)
+    assert [culprit.fqn for culprit in found.culprits] == [""]
+    assert found.culprits[0].source.text == "mean = x.sum(0) / len(x)"
+
+
+def test_of_two_faults_in_a_row_the_second_does_not_hide_the_first():
+    class Rows(nn.Module):
+        def forward(self, x):
+            return x * len(x)
+
+    model = nn.Sequential(Rows(), nn.Linear(3, 3), Rows()).eval()
+    found = onnx_debug.diagnose(model, (torch.randn(2, 3),), **LEGACY)
+    assert [culprit.fqn for culprit in found.culprits] == ["0", "2"]

@@ -57,10 +57,25 @@ def test_bfloat16_goes_in_and_out(tmp_path):
     assert torch.equal(got, given)
 
 
+def test_a_sequence_comes_back_as_its_tensors(tmp_path):
+    path = save(
+        tmp_path,
+        '<ir_version: 10, opset_import: ["" : 20]> agraph (float[4] x) => (seq(float) z) { z = SplitToSequence<axis = 0>(x) }',
+    )
+    got = runtime.run_session(runtime.open_session(path), ["z"], {"x": torch.arange(4.0)})
+    assert [tensor.tolist() for tensor in got] == [[0.0], [1.0], [2.0], [3.0]]
+    wrong = [*got[:3], torch.full((1,), 9.0)]
+    assert [bool(row.problem) for row in compare.compare_outputs(["z"], wrong, got)] == [
+        *[False] * 3,
+        True,
+    ]
+
+
 def test_a_placeholder_becomes_an_input(tmp_path):
     runnable = runtime.make_runnable(save(tmp_path, PLACEHOLDER))
     assert runnable.inputs == ["x"]
-    assert runnable.holes == [runtime.Hole("g", "a.b", 1, 0)]
+    assert runnable.holes == [runtime.Hole("g", "a.b", 1, 0, ("h",))]
+    assert runnable.reaching == ["h"]
     feeds = {"x": torch.tensor([1.0, -1.0]), "g": torch.tensor([10.0, 20.0])}
     (got,) = runtime.run_session(runtime.open_session(runnable.path), runnable.outputs, feeds)
     assert got.tolist() == [11.0, 20.0]

@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from onnx_debug.compat import tensors
+
 
 def set_for_good(model: nn.Module, call: Callable[[], object]) -> tuple[str, ...]:
     """Names of the attributes that one call sets and another leaves as they are; nothing where each call sets some anew.
@@ -41,7 +43,7 @@ def _attributes(model: nn.Module) -> dict[str, tuple[Any, ...]]:
 def _parts(value: Any) -> tuple[Any, ...]:
     """What tells two states of an attribute apart. Parameters and buffers, in dicts, count by name: training writes to them."""
     if isinstance(value, torch.Tensor):
-        return value, None if value.is_inference() else value._version
+        return value, tensors.version(value)
     return tuple(value) if isinstance(value, dict | list | tuple) else (value,)
 
 

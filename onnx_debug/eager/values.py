@@ -94,7 +94,7 @@ def fresh_tensor(
         drawn = torch.view_as_complex(
             torch.stack([_numbers(part, generator, scale) for part in parts.unbind(-1)], dim=-1)
         )
-    elif _few_kinds(plain):
+    elif is_mask(plain):
         drawn = _shuffled_rows(plain, generator)
     elif plain.is_floating_point():
         drawn = _numbers(plain, generator, scale)
@@ -129,7 +129,7 @@ def looks_like_positions(tensor: torch.Tensor) -> bool:
     )
 
 
-def _few_kinds(plain: torch.Tensor) -> bool:
+def is_mask(plain: torch.Tensor) -> bool:
     """A mask: bool, only two values (0 and 1, 0 and -inf), or with values that are no numbers."""
     if plain.dtype is torch.bool or not plain.isfinite().all():
         return True

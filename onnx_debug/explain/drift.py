@@ -125,6 +125,8 @@ def _other_rows(one: torch.Tensor, other: torch.Tensor, tolerance: Tolerance) ->
     """Whether two tensors hold the same rows but for a few, in any order and number."""
     if one.dtype != other.dtype or one.dim() != other.dim() or not one.dim():
         return False
+    if not bool(one.isfinite().all() and other.isfinite().all()):
+        return False
     unequal = [axis for axis in range(one.dim()) if one.shape[axis] != other.shape[axis]]
     if len(unequal) > 1:
         return False
@@ -140,8 +142,8 @@ def _share_rows(one: torch.Tensor, other: torch.Tensor, tolerance: Tolerance) ->
         return False
     if not len(fewer):
         return len(more) <= 2
-    few, many = (side.reshape(len(side), -1).double().nan_to_num() for side in (fewer, more))
-    size = float(one.double().nan_to_num().abs().max())
+    few, many = (side.reshape(len(side), -1).double() for side in (fewer, more))
+    size = float(one.double().abs().max())
     nearest = torch.cdist(few, many, p=float("inf")).amin(1)
     strangers = int((nearest > tolerance.share(one.dtype) * size).sum())
     return strangers <= max(2, len(few) // 10)

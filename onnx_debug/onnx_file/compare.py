@@ -82,7 +82,7 @@ def compare_outputs(
     """One row for each output, as for the given inputs; a missing or surplus output is a row with a problem.
 
     Args:
-        names: names of the ONNX outputs.
+        names: names of the ONNX outputs; a sequence has one for all its tensors.
         expected: the eager module's tensors, complex ones as pairs of reals.
         got: ONNX Runtime's tensors.
         tolerance: how far values may differ.
@@ -91,9 +91,11 @@ def compare_outputs(
         problem = f"eager returns {len(expected)} tensors, ONNX {len(got)}"
         surplus = abs(len(expected) - len(got))
         return [Comparison(0, "outputs", problem, mismatched=surplus, total=len(expected))]
+    if len(names) != len(got):
+        names = [f"{', '.join(names)}[{position}]" for position in range(len(got))]
     return [
         _compare(name, eager.detach().cpu(), onnx.cpu(), tolerance)
-        for name, eager, onnx in zip(names, expected, got, strict=False)
+        for name, eager, onnx in zip(names, expected, got, strict=True)
     ]
 
 

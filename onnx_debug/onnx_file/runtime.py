@@ -24,12 +24,17 @@ _BFLOAT16 = onnx.TensorProto.BFLOAT16
 
 @dataclass(frozen=True)
 class Hole:
-    """Where a placeholder's output enters the graph: output `output` of call `call` of `module`."""
+    """Where a placeholder's output enters the graph: output `output` of call `call` of `module`.
+
+    Attributes:
+        given: names of the values that reach the placeholder.
+    """
 
     name: str
     module: str
     call: int
     output: int
+    given: tuple[str, ...] = ()
 
 
 @dataclass
@@ -41,12 +46,15 @@ class Runnable:
         inputs: names of the graph's own inputs.
         holes: the placeholders' outputs, now inputs.
         outputs: names of the outputs.
+        reaching: names of the values that reach a placeholder; the file returns them after its
+            outputs.
     """
 
     path: Path
     inputs: list[str]
     outputs: list[str]
     holes: list[Hole] = field(default_factory=list)
+    reaching: list[str] = field(default_factory=list)
 
 
 class NestedPlaceholderError(Exception):
@@ -69,14 +77,18 @@ def make_runnable(path: Path, also: Sequence[str] = ()) -> Runnable:
     inputs = [value.name for value in graph.input if value.name not in initial]
     outputs = [value.name for value in graph.output]
     holes = _lift_placeholders(model)
-    known = set(outputs)
+    known = {*outputs, *inputs, *initial, *(hole.name for hole in holes)}
     extra = [name for name in also if name not in known]
+    reaching = [name for hole in holes for name in hole.given if name and name not in known]
+    reaching = list(dict.fromkeys(reaching))
     if not holes and not extra:
         return Runnable(path, inputs, outputs)
-    graph.output.extend(onnx.helper.make_empty_tensor_value_info(name) for name in extra)
+    graph.output.extend(
+        onnx.helper.make_empty_tensor_value_info(name) for name in (*extra, *reaching)
+    )
     target = path.with_name(path.stem + ("_values" if extra else "_lifted") + ".onnx")
     onnx.save(model, target)
-    return Runnable(target, inputs, outputs + extra, holes)
+    return Runnable(target, inputs, outputs + extra, holes, reaching)
 
 
 def _lift_placeholders(model: onnx.ModelProto) -> list[Hole]:
@@ -93,9 +105,8 @@ def _lift_placeholders(model: onnx.ModelProto) -> list[Hole]:
         }
         for position, name in enumerate(node.output):
             if name:
-                holes.append(
-                    Hole(name, attributes["module"].decode(), attributes["call"], position)
-                )
+                module, given = attributes["module"].decode(), tuple(node.input)
+                holes.append(Hole(name, module, attributes["call"], position, given))
                 graph.input.append(_input_of_type(name, types.get(name)))
         graph.node.remove(node)
     if any(
@@ -200,9 +211,13 @@ def _loads(model: onnx.ModelProto, node: onnx.NodeProto, given: Sequence[Any]) -
 def run_session(
     session: onnxruntime.InferenceSession, outputs: Sequence[str], feeds: dict[str, torch.Tensor]
 ) -> list[torch.Tensor]:
-    """Run once. Every output must be a tensor: exporters write sequences as one output for each element."""
+    """Run once. An output that is a sequence comes back as its tensors, one after the other."""
     given = {name: _to_ort(tensor) for name, tensor in feeds.items()}
     values = session.run_with_ort_values(list(outputs), given)
+    if not all(value.is_tensor() for value in values):
+        arrays = session.run(list(outputs), {name: t.cpu().numpy() for name, t in feeds.items()})
+        parts = [one for array in arrays for one in (array if type(array) is list else [array])]
+        return [torch.from_numpy(np.asarray(part).copy()) for part in parts if part is not None]
     copies = [_from_ort(value) for value in values]
     del given  # not earlier: an output that is an input shares its memory
     return copies
@@ -219,7 +234,7 @@ def _to_ort(tensor: torch.Tensor) -> Any:
 
 def _from_ort(value: Any) -> torch.Tensor:
     if value.element_type() == _BFLOAT16:
-        return torch.utils.dlpack.from_dlpack(value._ortvalue.to_dlpack()).clone()
+        return torch.utils.dlpack.from_dlpack(value).clone()  # NumPy has no such type
     array = np.asarray(value.numpy())
     return torch.from_numpy(array.copy())
 

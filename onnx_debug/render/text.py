@@ -13,6 +13,7 @@ from onnx_debug.render.words import (
     CellName,
     agreement,
     culprit_title,
+    edge_words,
     effort,
     guilty_lines,
     module_name,
@@ -48,7 +49,7 @@ def render(d: Diagnosis, cell_name: CellName | None = None) -> str:
 
 def _body(d: Diagnosis, cell_name: CellName | None) -> Iterator[str]:
     if d.failure is None:
-        yield from _exported(d)
+        yield from _exported(d, cell_name)
     elif d.request:
         yield from _message(d, d.failure.message)
     elif len(d.culprits) == 1:
@@ -71,7 +72,7 @@ def _message(d: Diagnosis, message: str) -> Iterator[str]:
         yield f"  It says: {line}"
 
 
-def _exported(d: Diagnosis) -> Iterator[str]:
+def _exported(d: Diagnosis, cell_name: CellName | None) -> Iterator[str]:
     if d.comparisons:
         inputs = len({row.input_index for row in d.comparisons})
         yield f"  Compared with eager on {inputs} input set{'' if inputs == 1 else 's'}: {agreement(d.comparisons)} ({effort(d)})."
@@ -80,6 +81,7 @@ def _exported(d: Diagnosis) -> Iterator[str]:
         for row in d.asked[:4]
         if row.works or row.rejected
     )
+    yield from (f"  Differs at an edge: {edge_words(edge, cell_name)}." for edge in d.edges[:3])
     if got := written(d):
         yield f"  {got}"
 

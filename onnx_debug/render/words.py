@@ -7,7 +7,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from onnx_debug.data.diagnosis import Culprit, Diagnosis, ModuleInfo, ProofKind, TensorInfo
-from onnx_debug.data.outcome import Asked, Clue, ClueKind, Comparison, Source, Stage, StageState
+from onnx_debug.data.outcome import (
+    Asked,
+    Clue,
+    ClueKind,
+    Comparison,
+    Edge,
+    Source,
+    Stage,
+    StageState,
+)
 from onnx_debug.render.reasons import clue_of, first_line
 
 # A stage's state: as style sheets call it, and its mark.
@@ -92,6 +101,14 @@ def culprit_title(culprit: Culprit, model_class: str) -> str:
 def place(source: Source, cell_name: CellName | None = None) -> str:
     """`model.py:17`, `transformers/models/t5/modeling_t5.py:331`, `Cell In[5]:3`: as short as stays unambiguous."""
     return f"{_file(source.file, cell_name)}:{source.line}"
+
+
+def edge_words(edge: Edge, cell_name: CellName | None = None) -> str:
+    """`NaN here and there: torch.amax at model.py:3, known to be wrong in torch 2.13: NaN is left out of the maximum`."""
+    made = edge.op or edge.fqn or ""
+    made += f" at {place(edge.source, cell_name)}" if made and edge.source else ""
+    said = edge.known or edge.problem
+    return f"{edge.inputs}: {f'{made}, {said}' if made else said}"
 
 
 def _file(name: str, cell_name: CellName | None) -> str:

@@ -29,6 +29,7 @@ from onnx_debug.runner import silence, workdir
 from onnx_debug.runner.restore_state import untouched
 from onnx_debug.trial import further_inputs
 from onnx_debug.trial.eager_stage import EagerRun, run_eager
+from onnx_debug.trial.edges import look_at_edges
 from onnx_debug.trial.prepare import Bench
 from onnx_debug.trial.run import run_trial
 
@@ -100,6 +101,13 @@ class InProcessLab:
             found = further_inputs.look_beyond(
                 self._case, outcome, eager, Progress().stage, timeout, kept
             )
+            if further_inputs.wants_edges(self._case, outcome, found):
+                seconds, gradients = timeout / 6, found.needs_gradients
+                found = found.with_edges(
+                    look_at_edges(
+                        self._case, outcome, eager, Progress().stage, seconds, gradients=gradients
+                    )
+                )
         if found.differs is not None:
             self._case = further_inputs.adopted(self._case, outcome, found.differs)
             outcome = self._trial(Trial(""), self._case)

@@ -23,6 +23,7 @@ from onnx_debug.data.outcome import (
     Stage,
     signature,
 )
+from onnx_debug.eager.edges import edge_inputs
 from onnx_debug.eager.further import further_inputs
 from onnx_debug.eager.outputs import keeps_state
 from onnx_debug.eager.values import FurtherInputs
@@ -58,6 +59,23 @@ class Beyond:
     notes: tuple[str, ...] = ()
     edges: tuple[Edge, ...] = ()
 
+    @property
+    def needs_gradients(self) -> bool:
+        """Whether the file answers as eager does with gradients only."""
+        return any(edge.kind is EdgeKind.GRADIENTS for edge in self.edges)
+
+    def with_edges(self, found: tuple[Edge, ...] | Failure) -> Beyond:
+        """This, with what came of the edges; of a process that died over them only that."""
+        if isinstance(found, Failure):
+            note = f"Inputs at the edges could not be tried: {found.message}."
+            return replace(self, notes=(*self.notes, note))
+        return replace(self, edges=(*self.edges, *found))
+
+
+def wants_edges(case: Case, outcome: Outcome, found: Beyond) -> bool:
+    """Whether edges are worth a look: they are to be reported, and nothing else differs."""
+    return case.edges == "report" and outcome.failure is None and found.differs is None
+
 
 def adopted(case: Case, outcome: Outcome, position: int) -> Case:
     """The case with one of the further inputs as an input to agree on, so that every later trial is judged on it too."""
@@ -66,9 +84,9 @@ def adopted(case: Case, outcome: Outcome, position: int) -> Case:
 
 
 def _waiting(case: Case, outcome: Outcome) -> list[FurtherInputs]:
-    return further_inputs(
-        case, branches=any(hint.kind is ClueKind.TRACER_WARNING for hint in outcome.hints)
-    )
+    frozen = any(hint.kind is ClueKind.TRACER_WARNING for hint in outcome.hints)
+    edges = edge_inputs(case) if case.edges == "strict" else []
+    return further_inputs(case, branches=frozen) + edges
 
 
 def look_beyond(

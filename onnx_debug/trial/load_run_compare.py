@@ -26,6 +26,7 @@ from onnx_debug.data.outcome import (
     skipped,
     stages_before,
 )
+from onnx_debug.eager.recorder import Call, Recording
 from onnx_debug.explain import drift, graph_nodes, output_makers
 from onnx_debug.explain.node_by_node import compare_values
 from onnx_debug.onnx_file import compare, runtime
@@ -121,38 +122,77 @@ class Check:
             return None
         feeds |= self._recorded_outputs(trial, index)
         try:
-            got = runtime.run_session(self._session, self._runnable.outputs, feeds)
+            names = [*self._runnable.outputs, *self._runnable.reaching]
+            found = runtime.run_session(self._session, names, feeds)
         except Exception as error:  # noqa: BLE001 - ONNX Runtime's exception types have no common base
             return self._runtime_failure(Stage.RUN, error, index)
         self._bench.progress.stage(Stage.COMPARE)
         case = self._bench.case
         wanted = runtime.flat_tensors(expected)
+        got = found[: len(found) - len(self._runnable.reaching)]  # a sequence is several
+        reaching = dict(zip(self._runnable.reaching, found[len(got) :], strict=True))
         rows = [
             replace(row, input_index=index, inputs=case.label(index))
             for row in compare.compare_outputs(self._runnable.outputs, wanted, got, self._tolerance)
         ]
         self._rows += rows
         bad = [row for row in rows if row.problem]
+        bad = bad or self._wrong_before_placeholders(trial, index, reaching)
         return self._difference(bad, index) if bad else None
 
+    def _wrong_before_placeholders(
+        self, trial: Trial, index: int, reaching: dict[str, torch.Tensor]
+    ) -> list[Comparison]:
+        """Wrong numbers on their way into a placeholder, which returns what was recorded and so would hide them.
+
+        Where the capture hands on other things than eager does (a mask for None), nothing is
+        compared; nor are masks, whose fill values may differ.
+        """
+        for hole in self._runnable.holes:
+            call = self._recorded(trial, index, hole)
+            recorded = runtime.flat_tensors(call.arguments.tensors()) if call.arguments else []
+            if len(recorded) != len(hole.given):
+                continue
+            for name, wanted in zip(hole.given, recorded, strict=True):
+                got = reaching.get(name)
+                if got is None or got.shape != wanted.shape or not wanted.is_floating_point():
+                    continue
+                both = wanted.isfinite() & got.isfinite()
+                rows = compare.compare_outputs(
+                    [f"what reaches {hole.module}"],
+                    [torch.where(both, wanted, 0)],
+                    [torch.where(both, got.to(wanted.dtype), 0)],
+                    self._tolerance,
+                )
+                if rows[0].problem:
+                    return [replace(rows[0], inputs=self._bench.case.label(index))]
+        return []
+
     def _recorded_outputs(self, trial: Trial, index: int) -> dict[str, torch.Tensor]:
-        recording = self._bench.recordings.get(index)
         feeds = {}
         for hole in self._runnable.holes:
-            calls = (
-                recording.inside(hole.module, trial.module, trial.call)
-                if recording is not None
-                else []
-            )
-            call = next((found for found in calls if found.index == hole.call), None)
-            if call is None or call.output is None:
-                raise UnresolvedError(f"{hole.module} was not called with these inputs")
-            feeds[hole.name] = runtime.flat_tensors(call.output.tensors())[hole.output]
+            output = self._recorded(trial, index, hole).output
+            assert output is not None
+            feeds[hole.name] = runtime.flat_tensors(output.tensors())[hole.output]
         return feeds
+
+    def _recorded(self, trial: Trial, index: int, hole: runtime.Hole) -> Call:
+        """The call that a placeholder stands for.
+
+        Raises:
+            UnresolvedError: with these inputs it is not made.
+        """
+        recording = self._bench.recordings.get(index) or Recording()
+        for call in recording.inside(hole.module, trial.module, trial.call):
+            if call.index == hole.call and call.output is not None:
+                return call
+        raise UnresolvedError(f"{hole.module} was not called with these inputs")
 
     def _difference(self, bad: list[Comparison], index: int) -> Failure:
         first = bad[0]
-        where = f"output {first.output}" + (f" with {first.inputs}" if first.inputs else "")
+        is_output = first.output in self._runnable.outputs
+        where = f"output {first.output}" if is_output else first.output
+        where += f" with {first.inputs}" if first.inputs else ""
         found = (*self._frozen(index), *self._origins(index, bad))
         found = found or self._maker(first.output)
         key = signature(Stage.COMPARE, Mode.ERROR)

@@ -24,7 +24,7 @@ import torch
 from onnx_debug.compat import canary
 from onnx_debug.data.call_tree import EagerReport
 from onnx_debug.data.errors import IsolationError
-from onnx_debug.data.outcome import Clue, Failure, Outcome, Trial
+from onnx_debug.data.outcome import Clue, Failure, Outcome, Stage, Trial
 from onnx_debug.eager.calls import TracedCalls
 from onnx_debug.eager.outputs import eager_outputs
 from onnx_debug.eager.recorder import ModuleNames, Recording
@@ -39,7 +39,8 @@ from onnx_debug.runner.forked.processes import adopt_orphans, end_children, end_
 from onnx_debug.runner.forked.recorders import Described, Recorders, eager_in_fork
 from onnx_debug.runner.forked.shared_memory import Setting
 from onnx_debug.trial import further_inputs
-from onnx_debug.trial.further_inputs import Beyond
+from onnx_debug.trial.edges import look_at_edges
+from onnx_debug.trial.further_inputs import Beyond, Eager
 from onnx_debug.trial.prepare import Bench
 from onnx_debug.trial.run import Answer, run_trial
 
@@ -130,21 +131,32 @@ class _Server:
         start, case = time.perf_counter(), self._setting.case
         kept = self._recorders.set_for_good
 
-        def work(connection: Connection, watch: watchdog.Watch) -> None:
-            if kept:
-                eager_outputs(case, case.inputs[0])  # what it sets, the forks of this process have
-            eager = partial(eager_in_fork, case, watch.directory / "eager.log", timeout / 4)
-            found = further_inputs.look_beyond(
-                case, outcome, eager, watch.progress.stage, timeout / 2, kept
-            )
-            connection.send(found)
+        def in_fork(look: Callable[[Eager, Callable[[Stage], None]], Any]) -> Any:
+            def work(connection: Connection, watch: watchdog.Watch) -> None:
+                if kept:
+                    eager_outputs(case, case.inputs[0])  # the forks of this process have it too
+                eager = partial(eager_in_fork, case, watch.directory / "eager.log", timeout / 4)
+                connection.send(look(eager, watch.progress.stage))
 
-        found, _ = self._in_fork(work, timeout)
+            return self._in_fork(work, timeout)[0]
+
+        found = in_fork(
+            lambda eager, stage: further_inputs.look_beyond(
+                case, outcome, eager, stage, timeout / 2, kept
+            )
+        )
         if isinstance(found, Failure):
             found = Beyond(
                 asked=outcome.asked,
                 notes=(f"Other inputs than those given could not all be tried: {found.message}.",),
             )
+        if further_inputs.wants_edges(case, outcome, found):
+            edges = in_fork(
+                lambda eager, stage: look_at_edges(
+                    case, outcome, eager, stage, timeout / 6, gradients=found.needs_gradients
+                )
+            )
+            found = found.with_edges(edges)
         if found.differs is not None:
             outcome = self._adopt(further_inputs.adopted(case, outcome, found.differs), timeout)
         return found.differs, replace(
