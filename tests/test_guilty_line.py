@@ -13,6 +13,7 @@ from torch import nn
 
 import onnx_debug
 from onnx_debug.explain.installed import is_library
+from onnx_debug.render.text import render
 
 LEGACY = {"dynamo": False, "opset_version": 17}
 
@@ -140,6 +141,7 @@ def test_a_comprehension_s_line_stands_once():
 
 
 def test_an_output_that_became_a_constant_is_said_and_found_in_a_few_trials():
+    torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(4, 4), nn.Sequential(FoldedForExport(), nn.ReLU())).eval()
     found = onnx_debug.diagnose(model, (torch.randn(2, 4),))
     (culprit,) = found.culprits
@@ -163,3 +165,24 @@ def test_a_file_of_the_old_exporter_that_does_not_run_has_its_line():
     found = onnx_debug.diagnose(after_a_layer(WritesSelected()), (torch.randn(3, 4),), **LEGACY)
     assert found.culprits[0].fqn == "1"
     assert found.culprits[0].source.text == "table[kept, 0] = x[kept, 0]"
+
+
+class AsksForWidth(nn.Module):
+    def forward(self, x):
+        if x.shape[1] != 5:
+            raise AssertionError
+        return x
+
+
+def test_an_empty_assertion_in_eager_shows_the_line_and_the_sizes_that_broke_it():
+    found = onnx_debug.diagnose(after_a_layer(AsksForWidth()), (torch.randn(2, 4),))
+    text = render(found)
+    assert "AssertionError." in text.splitlines()[0]
+    assert "raise AssertionError" in text
+    assert "x float32[2, 4]" in text
+
+
+def test_an_operator_of_a_later_opset_is_said_to_need_that_opset():
+    model = after_a_layer(nn.Unflatten(1, (2, 2)))
+    found = onnx_debug.diagnose(model, (torch.randn(2, 4),), dynamo=False, opset_version=11)
+    assert found.failure.known_from == 13

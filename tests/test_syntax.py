@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from onnx_debug.data.outcome import Source
-from onnx_debug.explain.syntax import enclosing_loop, only_return
+from onnx_debug.data.outcome import Decision, Source
+from onnx_debug.explain.syntax import decision, enclosing_loop, only_return
 
 CODE = """
 def forward(x):
@@ -51,3 +51,32 @@ def one_return(x):
 def test_the_only_return_of_a_function():
     assert only_return(two_returns) is None
     assert only_return(one_return).text == "return x"
+
+
+@pytest.mark.parametrize(
+    ("line", "decides"),
+    [
+        ("if x.sum() > 0: x = x + 1", Decision.BRANCH_ON_VALUE),
+        ("assert (x > 0).all()", Decision.BRANCH_ON_VALUE),
+        ("y = x if flag else -x", Decision.BRANCH_ON_VALUE),
+        ("rows = [row for row in x if row.sum() > 0]", Decision.BRANCH_ON_VALUE),
+        ("if x[x > 0].shape[0] > 3: x = x + 1", Decision.BRANCH_ON_SIZE),
+        ("if length > 3: x = x + 1", Decision.BRANCH_ON_SIZE),
+        ("if len(x) % 2: x = x + 1", Decision.BRANCH_ON_SIZE),
+        ("x = x[: int(count)]", Decision.SIZE_FROM_VALUE),
+        ("parts = x.split([int(n) for n in sizes.tolist()])", Decision.SIZE_FROM_VALUE),
+        ("for row in hit: x = x + row", Decision.LOOP_OVER_VALUES),
+        ("while x.sum() < 3: x = x + 1", Decision.LOOP_OVER_VALUES),
+    ],
+)
+def test_what_a_line_decides_by_a_value(tmp_path, line, decides):
+    file = tmp_path / "m.py"
+    file.write_text(f"def forward(x):\n    length = x[x > 0].shape[0]\n    {line}\n")
+    assert decision(Source(str(file), 3)) is decides
+
+
+def test_a_branch_that_leaves_a_loop_decides_how_long_it_runs(tmp_path):
+    file = tmp_path / "m.py"
+    file.write_text("for _ in range(9):\n    if done.all():\n        break\n")
+    assert decision(Source(str(file), 2)) is Decision.LOOP_OVER_VALUES
+    assert decision(Source("<string>", 2)) is None

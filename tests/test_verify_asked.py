@@ -35,7 +35,7 @@ def problems(found):
 
 
 def test_a_dimension_that_came_out_fixed_is_a_problem_with_its_line():
-    fixed = Clue("body", ClueKind.SPECIALIZATION, reason="fixes a dynamic size (s77) to 5")
+    fixed = Clue("body", ClueKind.SPECIALIZATION, reason="hard-codes x.shape[0] to 5", size=5)
     shapes = {"x": {0: Dim("batch"), 1: Dim("time")}, "y": {0: Dim("batch"), 1: Dim("time")}}
     found = rows(
         "(float[batch, 5] x, float[batch, time] y) => (float[batch, 5] z)",

@@ -66,7 +66,7 @@ def _dynamo() -> list[str]:
 
     with (
         exporter.reuse_operator_registry(),
-        symbols.watch_specializations(lambda symbol, _: seen.update(specialization=symbol)),
+        symbols.watch_specializations(lambda symbol, *_: seen.update(specialization=symbol)),
         exporter.watch_steps(capture, lambda program: seen.update(decomposition=program)),
     ):
         program = torch.onnx.export(

@@ -115,6 +115,20 @@ def is_untranslated(error: BaseException) -> bool:
     return isinstance(error, DispatchError)
 
 
+def first_opset_of(op: str) -> int | None:
+    """The lowest opset in which the legacy exporter translates an operator ("aten::unflatten"); None: in no opset, or not known.
+
+    Its exception says so in its text only.
+    """
+    try:
+        from torch.onnx._internal.torchscript_exporter.registration import registry
+
+        group = registry.get_function_group(op)
+    except (ImportError, AttributeError):
+        return None
+    return None if group is None else int(group.get_min_supported())
+
+
 @contextlib.contextmanager
 def watch_steps(
     capture: Callable[[Callable[[], Any], bool], Any], decomposed: Callable[[Any], None]

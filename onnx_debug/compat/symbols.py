@@ -7,6 +7,7 @@ import functools
 import logging
 import math
 import operator
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -14,15 +15,16 @@ import torch
 
 logger = logging.getLogger(__name__)
 
-Specialized = Callable[[str, int], None]
+Specialized = Callable[[str, int, str], None]
 
 
 @contextlib.contextmanager
 def watch_specializations(found: Specialized) -> Iterator[None]:
-    """Call `found(symbol, size)` whenever a capture replaces the symbolic size of an input by a number.
+    """Call `found(symbol, size, name)` whenever a capture replaces the symbolic size of an input by a number.
 
-    The Python stack at that moment names the module and the line. Without the private name that
-    clue is missing.
+    The name is how forward would write it ("x.shape[1]"), empty where that is not known. The Python
+    stack at that moment names the module and the line. Without the private name that clue is
+    missing.
     """
     try:
         from torch.fx.experimental.symbolic_shapes import ShapeEnv
@@ -35,7 +37,7 @@ def watch_specializations(found: Specialized) -> Iterator[None]:
     def set_replacement(self: Any, symbol: Any, target: Any, *args: Any, **kwargs: Any) -> Any:
         if getattr(target, "is_number", False) and _is_backed(self, symbol):
             try:
-                found(str(symbol), int(target))
+                found(str(symbol), int(target), _name(self, symbol))
             except Exception:
                 logger.debug("specialization clue lost", exc_info=True)
         return original(self, symbol, target, *args, **kwargs)
@@ -51,6 +53,15 @@ def _is_backed(shape_env: Any, symbol: Any) -> bool:
     """True for a symbol that stands for the size of an input; torch 2.13 renamed the table of them."""
     values = getattr(shape_env, "backed_var_to_val", None) or getattr(shape_env, "var_to_val", {})
     return symbol in values
+
+
+def _name(shape_env: Any, symbol: Any) -> str:
+    sources = getattr(shape_env, "var_to_sources", {}).get(symbol) or [None]
+    name = getattr(sources[0], "name", "")
+    # A method in some versions of torch, a property in others.
+    text = str(name() if callable(name) else name)
+    found = re.fullmatch(r"L\['(\w+)'\](.*)\.size\(\)\[(\d+)\]", text)
+    return "" if found is None else f"{found[1]}{found[2]}.shape[{found[3]}]"
 
 
 def size_expression(size: Any) -> int | str:
@@ -93,3 +104,16 @@ SIZE_FUNCTIONS: dict[str, Callable[..., Any]] = {
     "CeilToInt": math.ceil,
     "TruncToInt": math.trunc,
 }
+
+
+def depends_on_data(error: BaseException) -> bool:
+    """Whether a capture failed because Python asked for a tensor's value, or for a size that depends on one.
+
+    Without the private names the answer is no, and the failure is explained by its message.
+    """
+    try:
+        from torch._subclasses.fake_tensor import DataDependentOutputException
+        from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
+    except ImportError:
+        return False
+    return isinstance(error, DataDependentOutputException | GuardOnDataDependentSymNode)

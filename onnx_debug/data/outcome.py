@@ -67,7 +67,7 @@ class ClueKind(StrEnum):
     FRAME = "frame"  # a Python frame of the user's forward, in a traceback
     NODE = "node"  # the FX node that a translation error names
     SCAN = "scan"  # an operator of the decomposed graph that has no ONNX translation
-    SPECIALIZATION = "specialization"  # the line that fixed a dynamic dimension
+    SPECIALIZATION = "specialization"  # the line that hard-codes a dynamic dimension
     TRACER_WARNING = "tracer warning"  # the legacy exporter's warning about a frozen branch or size
     RUNTIME_NODE = "runtime node"  # the node that ONNX Runtime names
     BAKED = "baked"  # a constant of the graph that equals a value computed from the inputs
@@ -75,6 +75,15 @@ class ClueKind(StrEnum):
     DRIFT = "drift"  # every operator is right; rounding differences grow from one to the next
     RANDOM = "random"  # the first module whose output changes from run to run
     RUNNING = "running"  # the module that was being executed when the process died or was stopped
+
+
+class Decision(StrEnum):
+    """What a line of Python does with values that are unknown while a model is captured, and that a trace freezes."""
+
+    BRANCH_ON_VALUE = "branch on a value"
+    SIZE_FROM_VALUE = "size from a value"
+    BRANCH_ON_SIZE = "branch on a size"
+    LOOP_OVER_VALUES = "loop over values"
 
 
 @dataclass(frozen=True)
@@ -98,6 +107,8 @@ class Clue:
         op: the operator, as `namespace::name.overload`, if the failure names one.
         reason: what happened there, in plain words; empty when the failure's message says it.
         below: lines deeper than `source` (a helper function, a hook), outermost first.
+        decision: what the line decides by a tensor's values, where that is the fault.
+        size: the number that a dynamic size became.
     """
 
     fqn: str
@@ -106,6 +117,8 @@ class Clue:
     op: str | None = None
     reason: str = ""
     below: tuple[Source, ...] = ()
+    decision: Decision | None = None
+    size: int | None = None
 
 
 @dataclass(frozen=True, repr=False)
@@ -119,6 +132,8 @@ class Failure:
         op: the operator that the failure names, as `namespace::name.overload`.
         clues: best first.
         details: the full traceback, or what is known of a process that died.
+        known_from: the opset from which on the exporter translates `op`; None where the opset is not
+            the reason.
     """
 
     stage: Stage
@@ -129,6 +144,7 @@ class Failure:
     op: str | None = None
     clues: tuple[Clue, ...] = ()
     details: str = ""
+    known_from: int | None = None
 
     def __repr__(self) -> str:
         said = self.message.strip().partition("\n")[0][:100]

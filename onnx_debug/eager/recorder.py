@@ -91,7 +91,7 @@ class Call:
         arguments: `(args, kwargs)` before the call.
         output: what it returned; None when it did not return.
         mutated: positions of the argument leaves that the call changed in place and did not return.
-        fixed: a symbolic size of the arguments became a number before the call returned.
+        specialized: a symbolic size of the arguments became a number before the call returned.
         problem: why the call could not be recorded; empty when it was.
     """
 
@@ -101,7 +101,7 @@ class Call:
     arguments: Packed | None = None
     output: Packed | None = None
     mutated: tuple[int, ...] = ()
-    fixed: bool = False
+    specialized: bool = False
     problem: str = ""
 
     @property
@@ -185,7 +185,7 @@ class Recorder:
 
     @property
     def first(self) -> Recording:
-        """The recording of the first run that called a module: a later one may have its dynamic sizes already fixed."""
+        """The recording of the first run that called a module: a later one may have its dynamic sizes already as numbers."""
         return next((recording for recording in self.recordings if recording.calls), self.recording)
 
     def wrap(self, original: modules.ModuleCall) -> modules.ModuleCall:
@@ -231,7 +231,7 @@ class Recorder:
         return call, [(leaf, tensors.version(leaf)) for leaf in packed.leaves]
 
     def _finish(self, call: Call, leaves: list[tuple[Any, int | None]], output: Any) -> None:
-        call.fixed = _became_fixed(call, [leaf for leaf, _ in leaves])
+        call.specialized = _became_numbers(call, [leaf for leaf, _ in leaves])
         packed = self._pack(call, output)
         returned = {id(leaf) for leaf in packed.leaves} if packed is not None else set()
         changed = [
@@ -255,7 +255,7 @@ class Recorder:
             return None
 
 
-def _became_fixed(call: Call, leaves: list[Any]) -> bool:
+def _became_numbers(call: Call, leaves: list[Any]) -> bool:
     before = call.arguments.leaves if call.arguments is not None else ()
     return any(
         isinstance(kept, Leaf) and kept.dynamic != describe_leaf(leaf).dynamic

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import fx, nn
 
-from onnx_debug.compat import exporter, graphs, modules, tensors
+from onnx_debug.compat import exporter, graphs, modules, symbols, tensors
 from onnx_debug.data.outcome import Clue, ClueKind
 from onnx_debug.explain import graph_nodes, syntax
 from onnx_debug.explain.installed import is_library
@@ -42,8 +42,16 @@ def from_exception(error: BaseException, locator: Locator) -> list[Clue]:
             _from_held_objects(frames, locator),
         )
         found += [clue for clue in (*_from_fx_node(link, frames, locator), *others) if clue]
+    if symbols.depends_on_data(exception_chain(error)[0]):
+        found = [with_decision(clue) for clue in found]
     nodes = [clue for clue in dict.fromkeys(found) if clue.kind is ClueKind.NODE]
     return nodes or found[:1] or _from_defined_at(error, locator)
+
+
+def with_decision(clue: Clue) -> Clue:
+    """The clue with what its deepest line decides by a tensor's values."""
+    line = clue.below[-1] if clue.below else clue.source
+    return clue if line is None else replace(clue, decision=syntax.decision(line))
 
 
 def from_frames(frames: list[Frame], locator: Locator) -> Clue | None:

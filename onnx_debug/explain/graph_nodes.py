@@ -13,7 +13,7 @@ from torch import fx
 
 from onnx_debug.compat import graphs, onnx_metadata
 from onnx_debug.data.outcome import Clue, ClueKind
-from onnx_debug.explain import traced_lines
+from onnx_debug.explain import syntax, traced_lines
 from onnx_debug.explain.installed import is_library
 from onnx_debug.explain.locate import Line, Locator, way_from
 from onnx_debug.onnx_file import display
@@ -87,7 +87,9 @@ def from_tracer_warnings(warned: Iterable[Any], locator: Locator) -> list[Clue]:
         traced: type[Warning] = torch.jit.TracerWarning  # type: ignore[attr-defined]
         if issubclass(warning.category, traced) and not is_library(warning.filename):
             line = (warning.filename, warning.lineno)
-            found.extend(from_lines([line], locator, ClueKind.TRACER_WARNING))
+            clues = from_lines([line], locator, ClueKind.TRACER_WARNING)
+            decision = syntax.decision(syntax.source_at(*line))
+            found.extend(replace(clue, decision=decision) for clue in clues)
     return found
 
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 from onnx_debug.data.diagnosis import Culprit, Diagnosis
 from onnx_debug.data.outcome import Source, Stage
-from onnx_debug.render.reasons import clue_of, first_line, shorten, why
+from onnx_debug.render.messages import first_line, shorten
+from onnx_debug.render.reasons import clue_of, why
 from onnx_debug.render.verdict import MARKS, headline, next_step
 from onnx_debug.render.words import (
     CellName,

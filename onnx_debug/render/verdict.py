@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from onnx_debug.data.diagnosis import Diagnosis, SearchState
 from onnx_debug.data.outcome import ClueKind, Failure, Mode, Stage, Verdict
-from onnx_debug.render.reasons import advice, clue_of, first_line, reason, why
-from onnx_debug.render.words import culprit_title, number, plural
+from onnx_debug.render.messages import first_line
+from onnx_debug.render.reasons import advice, clue_of, reason, why
+from onnx_debug.render.words import culprit_title, guilty_lines, number, plural
 
 MARKS = {
     Verdict.PASSED: "✓",
@@ -144,16 +145,21 @@ def _after_unresolved(d: Diagnosis) -> str:
 def _after_failure(d: Diagnosis, failure: Failure) -> str:
     if d.culprits:
         culprit = d.culprits[0]
-        return advice(culprit.failure, clue_of(culprit.failure, culprit.fqn), culprit.op)
+        clue = clue_of(culprit.failure, culprit.fqn)
+        shown = bool(guilty_lines(culprit))
+        return advice(culprit.failure, clue, culprit.op, dynamo=d.dynamo, line=shown)
     clue = clue_of(failure, "")
     known = failure.stage in _NO_LAYER or (clue is not None and clue.kind is ClueKind.DRIFT)
-    return advice(failure, clue) if known else "d.failure.details and d.log say more."
+    return (
+        advice(failure, clue, dynamo=d.dynamo) if known else "d.failure.details and d.log say more."
+    )
 
 
 def _own_words(failure: Failure) -> str:
     if failure.mode is not Mode.ERROR:
         return reason(failure)
-    return f"{failure.exception_type}: {first_line(failure.message)}"
+    said = first_line(failure.message)
+    return f"{failure.exception_type}: {said}" if said else failure.exception_type
 
 
 def _trials(d: Diagnosis) -> str:

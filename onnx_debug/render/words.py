@@ -17,7 +17,8 @@ from onnx_debug.data.outcome import (
     Stage,
     StageState,
 )
-from onnx_debug.render.reasons import clue_of, first_line
+from onnx_debug.render.messages import first_line
+from onnx_debug.render.reasons import clue_of
 
 # A stage's state: as style sheets call it, and its mark.
 STAGE_MARKS = {
@@ -252,4 +253,5 @@ def guilty_lines(culprit: Culprit) -> tuple[Source, ...]:
     clue: Clue | None = clue_of(culprit.failure, culprit.fqn)
     own = culprit.source or (clue.source if clue else None)
     below = clue.below if clue and clue.source == own else ()
-    return (*((own,) if own else ()), *below)
+    # A comprehension is a function of its own, on the same line.
+    return tuple({(line.file, line.line): line for line in (own, *below) if line}.values())

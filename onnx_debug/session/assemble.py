@@ -84,24 +84,27 @@ def graph_alone(outcomes: Mapping[Trial, Outcome], finding: Finding) -> str | No
     return None
 
 
-def eager_culprits(failure: Failure, report: EagerReport) -> tuple[Culprit, ...]:
-    """The module in which the model itself fails, before anything is exported."""
-    classes = {module.fqn: module.class_name for module in report.modules}
+def eager_culprits(
+    failure: Failure, report: EagerReport, describe: Describe
+) -> tuple[Culprit, ...]:
+    """The module in which the model itself fails, before anything is exported, with what its last call got."""
+    modules = {module.fqn: module for module in report.modules}
     proof = Proof(
         ProofKind.UNPROVEN, reason="the model itself fails in eager; nothing was exported"
     )
     return tuple(
         Culprit(
             clue.fqn,
-            classes[clue.fqn],
+            modules[clue.fqn].class_name,
             own_code=True,
             proof=proof,
             failure=failure,
             source=clue.source,
             reason=clue.reason,
+            inputs=describe(clue.fqn, max(0, modules[clue.fqn].calls - 1)).inputs,
         )
         for clue in failure.clues[:1]
-        if clue.fqn in classes
+        if clue.fqn in modules
     )
 
 

@@ -394,7 +394,9 @@ class Session:
         if self._report is None:
             return ()
         if self._report.outcome.failure is not None:
-            return assemble.eager_culprits(self._report.outcome.failure, self._report)
+            return assemble.eager_culprits(
+                self._report.outcome.failure, self._report, self._describe
+            )
         found = self._search.findings.culprits if self._search is not None else ()
         return assemble.culprits(found, self._report, self._describe, self._outcomes)
 

@@ -1,4 +1,4 @@
-"""Run `torch.onnx.export` and watch it: how far it came, what it captured, which module ran, which dimension became fixed.
+"""Run `torch.onnx.export` and watch it: how far it came, what it captured, which module ran, which size became a number.
 
 The user's own call is made; nothing of the exporter is rebuilt here. Its stages are told apart by
 the public functions that it passes.
@@ -22,7 +22,7 @@ from torch import nn
 
 from onnx_debug.compat import exporter, graphs, modules, symbols
 from onnx_debug.data.outcome import Clue, ClueKind, Stage
-from onnx_debug.eager.recorder import Recorder
+from onnx_debug.eager.recorder import Leaf, Recorder, Recording
 from onnx_debug.explain.exceptions import from_frames
 from onnx_debug.explain.locate import Locator
 
@@ -39,7 +39,7 @@ class Export:
         captured, decomposed: the exported programs before and after decomposition, as far as it
             came.
         entered: whether the model's forward ever began.
-        fixed: where a symbolic size of an input became a number.
+        specialized: where a symbolic size of an input became a number.
         warned: the warnings that were shown.
         log: what was printed and logged.
         stacks: the stack behind each value of a file of the legacy exporter, as TorchScript writes it.
@@ -51,7 +51,7 @@ class Export:
     decomposed: Any = None
     error: BaseException | None = None
     entered: bool = False
-    fixed: list[Clue] = field(default_factory=list)
+    specialized: list[Clue] = field(default_factory=list)
     warned: list[warnings.WarningMessage] = field(default_factory=list)
     log: str = ""
     stacks: dict[str, str] = field(default_factory=dict)
@@ -90,17 +90,20 @@ def export(
         seen.reached = now
         stage(now)
 
+    specialized: list[tuple[str, Clue]] = []
+
+    def specialize(symbol: str, size: int, name: str) -> None:
+        clue = _specialization(size, name, locator)
+        if clue is not None:
+            specialized.append((symbol, clue))
+
     output = io.StringIO()
     with contextlib.ExitStack() as watching:
         watching.enter_context(_logged(output))
         seen.warned = watching.enter_context(warnings.catch_warnings(record=True))
         warnings.simplefilter("always")
         watching.enter_context(exporter.reuse_operator_registry())
-        watching.enter_context(
-            symbols.watch_specializations(
-                lambda symbol, size: seen.fixed.extend(_fixed(symbol, size, locator))
-            )
-        )
+        watching.enter_context(symbols.watch_specializations(specialize))
         watching.enter_context(
             _watched_exporter(seen, recorder, reach, started)
             if dynamo
@@ -126,6 +129,7 @@ def export(
             )
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever the exporter raises is the answer
             seen.error = error
+    seen.specialized = _of_inputs(specialized, recorder.first)
     seen.entered = bool(recorder.first.calls)
     seen.log = output.getvalue() + "".join(
         f"{found.category.__name__}: {found.message}\n" for found in seen.warned
@@ -206,8 +210,8 @@ def _logged(output: io.StringIO) -> Iterator[None]:
             logger.propagate, logger.handlers = propagate, handlers
 
 
-def _fixed(symbol: str, size: int, locator: Locator) -> list[Clue]:
-    """The module and line that are running right now, deepest first."""
+def _specialization(size: int, name: str, locator: Locator) -> Clue | None:
+    """A clue to the module and line that are running right now, which made a size a number."""
     frames = []
     frame: types.FrameType | None = sys._getframe(2)
     while frame is not None:
@@ -215,9 +219,24 @@ def _fixed(symbol: str, size: int, locator: Locator) -> list[Clue]:
         frame = frame.f_back
     clue = from_frames(list(reversed(frames)), locator)
     if clue is None:
-        return []
-    return [
-        replace(
-            clue, kind=ClueKind.SPECIALIZATION, reason=f"fixes a dynamic size ({symbol}) to {size}"
-        )
-    ]
+        return None
+    reason = f"hard-codes {name or 'a dynamic size'} to {size}"
+    return replace(clue, kind=ClueKind.SPECIALIZATION, reason=reason, size=size)
+
+
+def _of_inputs(found: list[tuple[str, Clue]], first: Recording) -> list[Clue]:
+    """Of the sizes that became numbers, those of the inputs.
+
+    A capture inside a capture, as of `torch.cond` or a GRU, has symbols of its own. They can have
+    the same names, so the number counts as well. A strict capture records no inputs.
+    """
+    arguments = first.calls[0].arguments if first.calls else None
+    if arguments is None:
+        return [clue for _, clue in found]
+    given = {
+        (str(size), hint)
+        for leaf in arguments.leaves
+        if isinstance(leaf, Leaf)
+        for size, hint in zip(leaf.sizes, leaf.hints, strict=False)
+    }
+    return [clue for symbol, clue in found if (symbol, clue.size) in given]

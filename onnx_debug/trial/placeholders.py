@@ -168,7 +168,7 @@ class _Sizes:
         self._others = [calls[position] for calls in stub.others if position < len(calls)]
         self._symbols = _symbols(stub.traced, given)
         self._fixed = (
-            stub.traced is not None and stub.traced.fixed
+            stub.traced is not None and stub.traced.specialized
         )  # then the sizes that the capture saw are part of the fault
 
     def of(self, leaf: torch.Tensor, index: int) -> list[Any]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import onnx
 
-from onnx_debug.data.outcome import Asked, Clue, ClueKind
+from onnx_debug.data.outcome import Asked, Clue
 from onnx_debug.eager.dynamic_dims import AskedDim, asked_dims
 from onnx_debug.onnx_file.runtime import match_inputs
 from onnx_debug.request.case import Case
@@ -25,7 +24,7 @@ def compare_request(
         case: the request.
         model: the exported file, read without external data.
         leaves: what is passed to the model, flat, in the order of the graph's inputs.
-        hints: clues of the export; those that saw a dimension become fixed explain such a row.
+        hints: clues of the export; those that saw a dimension become a number explain such a row.
     """
     initial = {tensor.name for tensor in model.graph.initializer}
     inputs = {value.name: value for value in model.graph.input if value.name not in initial}
@@ -67,7 +66,7 @@ def _dimensions(
             continue
         size = _size(value, dim.axis)
         problem = f"it came out fixed at {size}" if dim.required and isinstance(size, int) else ""
-        clue = _fixed_by(dim, hints) if isinstance(size, int) else None
+        clue = _specialized_by(dim, hints) if isinstance(size, int) else None
         yield Asked(dim.entry, asked, str(size), problem, clue)
 
 
@@ -80,10 +79,9 @@ def _size(value: onnx.ValueInfoProto, axis: int) -> int | str:
     return int(dim.dim_value) if dim.HasField("dim_value") else dim.dim_param or "any size"
 
 
-def _fixed_by(dim: AskedDim, hints: list[Clue]) -> Clue | None:
-    """Of what became fixed during the capture, the first to that size."""
-    fixed = [hint for hint in hints if hint.kind is ClueKind.SPECIALIZATION]
-    return next((hint for hint in fixed if re.search(rf"\b{dim.size}$", hint.reason)), None)
+def _specialized_by(dim: AskedDim, hints: list[Clue]) -> Clue | None:
+    """Of what the capture specialized, the first to that size."""
+    return next((hint for hint in hints if hint.size == dim.size), None)
 
 
 def _output_axes(case: Case, outputs: Mapping[str, onnx.ValueInfoProto]) -> Iterator[Asked]:

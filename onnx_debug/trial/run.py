@@ -116,7 +116,7 @@ def _export_and_run(bench: Bench, trial: Trial, target: Target, stubs: list[Stub
 def _hints(bench: Bench, seen: capture.Export, target: Target) -> list[Clue]:
     """Clues that do not come from the failure itself."""
     found = (
-        list(seen.fixed) if bench.case.asks_dynamic else []
+        list(seen.specialized) if bench.case.asks_dynamic else []
     )  # dynamo has symbols of its own inside a torch.cond
     if seen.error is not None and seen.decomposed is not None and seen.reached is Stage.TRANSLATE:
         options = target.options
@@ -164,10 +164,13 @@ def _export_failure(seen: capture.Export, target: Target, returned: Clue | None)
     if stage is Stage.CAPTURE and not seen.entered and not found:
         stage = Stage.OPTIONS
     if stage is Stage.CAPTURE and not found:
-        found = list(seen.fixed) or ([returned] if returned is not None else [])
+        found = list(seen.specialized) or ([returned] if returned is not None else [])
     kind = type(innermost).__name__
     op = next((clue.op for clue in found if clue.op), None)
     details = "".join(traceback.format_exception(error))
+    unsupported = op is not None and isinstance(
+        innermost, torch.onnx.errors.UnsupportedOperatorError
+    )
     return Failure(
         stage,
         Mode.ERROR,
@@ -177,4 +180,5 @@ def _export_failure(seen: capture.Export, target: Target, returned: Clue | None)
         op,
         tuple(found),
         details,
+        exporter.first_opset_of(op) if op is not None and unsupported else None,
     )

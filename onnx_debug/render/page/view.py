@@ -28,8 +28,9 @@ from onnx_debug.data.outcome import (
     Verdict,
 )
 from onnx_debug.render import words
+from onnx_debug.render.messages import first_line
 from onnx_debug.render.page.sources import class_source
-from onnx_debug.render.reasons import first_line, why
+from onnx_debug.render.reasons import why
 from onnx_debug.render.source import ReadLines, read_lines
 from onnx_debug.render.verdict import MARKS, TONES, headline, next_step
 
