@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from onnx_debug.data.diagnosis import Culprit
 from onnx_debug.data.outcome import Clue, ClueKind, Decision, Failure, Mode, Stage
-from onnx_debug.render.messages import first_line, shorten
+from onnx_debug.render.messages import first_line
 
 _BY_MODE = {
     Mode.CRASH: "the process dies while it runs (no Python exception)",
@@ -191,11 +191,10 @@ def _torch_ops(op: str | None) -> str:
 
 
 def _with_message(failure: Failure, op: str | None) -> str:
-    """Nothing better is known: the exception's own words, after what the stage makes of them."""
-    stage = _BY_STAGE.get(failure.stage)
+    """Nothing better is known: the exception's own words. What a stage's failure means stands in the headline already."""
     message = first_line(failure.message)
-    if stage:
-        return f"{stage} ({shorten(message, 90)})" if message else stage
+    if failure.stage in _BY_STAGE:
+        return message or _BY_STAGE[failure.stage]
     said = ": ".join(part for part in (failure.exception_type, message) if part)
     if failure.stage is Stage.TRANSLATE and op:
         return f"the translation of {op_name(op)} fails ({said})"
