@@ -18,3 +18,19 @@ def reads_names(dynamic_shapes: Any) -> bool:
         return bool(_dynamic_shapes._any_str_or_dim_in_dynamic_shapes(dynamic_shapes))
     except (ImportError, AttributeError, TypeError):
         return True
+
+
+def refuses_relation(error: BaseException) -> bool:
+    """Whether a capture ran to its end, and torch then finds that sizes of the request cannot be what it says of them.
+
+    `torch.export` raises Dynamo's UserError in the place of the solver's own. Where neither is known
+    by these names, the fault is searched for among the modules.
+    """
+    kind = getattr(error, "error_type", None)
+    if getattr(kind, "name", "") == "CONSTRAINT_VIOLATION":
+        return True
+    try:
+        from torch.fx.experimental.symbolic_shapes import ConstraintViolationError
+    except ImportError:
+        return False
+    return isinstance(error, ConstraintViolationError)

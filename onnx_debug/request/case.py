@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
-import torch
 from torch import nn
 
 from onnx_debug.data.errors import CaseError
 from onnx_debug.request.inputs import forward_signature
 from onnx_debug.request.keywords import known_options
 from onnx_debug.request.matching import did_you_mean
+from onnx_debug.request.surroundings import Surroundings, own_export, surroundings
 
 Edges = Literal["report", "strict", "off"]
 Inputs = tuple[tuple[Any, ...], dict[str, Any]]
@@ -53,6 +54,8 @@ class Case:
         atol, rtol: tolerances of the comparison; None: by dtype.
         edges: what to do about inputs at the edge of what the model takes: "report" differences,
             fail by them ("strict"), or try none ("off").
+        surroundings: the state of torch in which the user made the call.
+        neutral: whether the export is made in the state in which torch starts instead.
     """
 
     model: nn.Module
@@ -65,6 +68,8 @@ class Case:
     atol: float | None = None
     rtol: float | None = None
     edges: Edges = "report"
+    surroundings: Surroundings = field(default_factory=Surroundings)
+    neutral: bool = False
 
     @property
     def dynamo(self) -> bool:
@@ -93,12 +98,21 @@ class Case:
 
     def minimal(self) -> Case:
         """The same export with nothing asked of its borders and versions."""
-        return replace(
-            self,
-            options={
-                name: value for name, value in self.options.items() if name not in _REQUEST_OPTIONS
-            },
-        )
+        left = {name: value for name, value in self.options.items() if name not in _REQUEST_OPTIONS}
+        return replace(self, options=left)
+
+    def undisturbed(self) -> Case:
+        """The same export with nothing unusual around it."""
+        return replace(self, neutral=True)
+
+    def entered(self) -> contextlib.AbstractContextManager[None]:
+        """The state of torch in which the export is made."""
+        return (Surroundings() if self.neutral else self.surroundings).entered()
+
+    @property
+    def has_own_answers(self) -> bool:
+        """Whether the model may answer otherwise in this export than where the user made the call."""
+        return self.neutral and self.surroundings != Surroundings()
 
     def submodule_options(self) -> dict[str, Any]:
         """The options that hold for a submodule too."""
@@ -147,6 +161,7 @@ def make_case(  # noqa: PLR0913 - what `diagnose` takes
         atol=atol,
         rtol=rtol,
         edges=edges,
+        surroundings=surroundings(),
     )
 
 
@@ -214,5 +229,5 @@ def _kind(value: Any) -> str:
 
 def _export_default(name: str, *, default: Any) -> Any:
     """What `torch.onnx.export` takes when the option is not given: it differs between torch versions."""
-    found = inspect.signature(torch.onnx.export).parameters.get(name)
+    found = inspect.signature(own_export()).parameters.get(name)
     return default if found is None else found.default

@@ -1,4 +1,4 @@
-"""The request read again: what is wrong with it, and the call that was meant."""
+"""The request read again: what is wrong with it by inspection alone, and the call that was meant."""
 
 from __future__ import annotations
 
@@ -67,9 +67,3 @@ def call_of(case: Case, options: Mapping[str, Any]) -> str:
     return call_text(
         "model", names[: len(case.args)], {name: name for name in case.kwargs}, options
     )
-
-
-def reread_request(case: Case) -> tuple[tuple[str, ...], Case | None, str]:
-    """What is wrong with the request, the case with the request that was meant, and that call spelled out."""
-    wrong, better = tuple(map(str, problems(case))), corrected(case)
-    return wrong, better, call_of(better, better.options) if better is not None else ""

@@ -13,8 +13,10 @@ from torch import nn
 
 from onnx_debug.request.inputs import Inputs, names_of
 from onnx_debug.request.problem import Problem, describe, quoted
+from onnx_debug.request.surroundings import own_export
 
 FIRST_OPSET = 7
+OLDEST_DEFAULT_OPSET = 18  # of the exporters of torch 2.9; later ones ask for this or a newer one
 # The legacy exporter is not developed any further; 24 raises on torch 2.13.
 _LAST_LEGACY_OPSET = 23
 _TABLE = "custom_translation_table"
@@ -24,7 +26,7 @@ _Packet = type(torch.ops.aten.relu)
 
 def known_options() -> list[str]:
     """The keywords of torch.onnx.export that are options of the export, not the case itself."""
-    parameters = inspect.signature(torch.onnx.export).parameters
+    parameters = inspect.signature(own_export()).parameters
     return [name for name in parameters if name not in ("model", "args", "f", "kwargs")]
 
 

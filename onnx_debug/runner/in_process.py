@@ -23,8 +23,8 @@ from onnx_debug.explain.baked import baked_constants
 from onnx_debug.explain.drift import seen_in_eager
 from onnx_debug.explain.random_modules import random_modules, with_drawing_line
 from onnx_debug.explain.wrong_module import first_wrong_module
+from onnx_debug.request import remedy
 from onnx_debug.request.case import Case, Inputs
-from onnx_debug.request.correction import reread_request
 from onnx_debug.runner import silence, workdir
 from onnx_debug.runner.restore_state import untouched
 from onnx_debug.trial import further_inputs
@@ -148,9 +148,8 @@ class InProcessLab:
     def correct_options(self, timeout: float) -> tuple[tuple[str, ...], str, Outcome | None]:
         """What is wrong with the request; the call that was meant, spelled out; and its trial."""
         del timeout
-        problems, better, call = reread_request(self._case)
-        outcome = None if better is None else self._trial(Trial(""), better)
-        return problems, call, outcome
+        found = remedy.run(remedy.correct(self._case), lambda case: self._trial(Trial(""), case))
+        return found.problems, found.call, found.outcome
 
     def pause(self) -> None:
         """Refuse further trials; the one under way cannot be ended."""

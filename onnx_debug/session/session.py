@@ -27,6 +27,7 @@ from onnx_debug.data.errors import NoSpaceError, PausedError, SessionClosedError
 from onnx_debug.data.events import CulpritFound, Event, Started, TrialFinished, TrialStarted
 from onnx_debug.data.outcome import ClueKind, Mode, Outcome, Stage, Trial, TrialKind
 from onnx_debug.eager.recorder import ModuleNames
+from onnx_debug.request import remedy
 from onnx_debug.request.case import Edges, make_case
 from onnx_debug.runner.runner import open_lab
 from onnx_debug.runner.workdir import keep_while_used
@@ -303,8 +304,11 @@ class Session:
     def _finish(self) -> None:
         """The search has ended: what remains is the request, and the file that the user asked for."""
         findings = self._search.findings if self._search is not None else None
+        whole = findings.whole if findings is not None else None
         if findings is not None and findings.request_at_fault:
-            self._explain_request(_unmet(findings.whole))
+            self._explain_request(_unmet(whole))
+        elif whole is not None and remedy.opset_may_be_too_old(self._case, whole.failure):
+            self._explain_request("", certain=False)
         self._state = SearchState.FINISHED
         found = self.diagnosis
         if found.ok and found.onnx_path is not None:
@@ -319,8 +323,12 @@ class Session:
         except OSError as error:
             self._unwritten = f"{self._case.f} cannot be written to: {error.strerror or error}"
 
-    def _explain_request(self, unmet: str) -> None:
+    def _explain_request(self, unmet: str, *, certain: bool = True) -> None:
+        """Say what is wrong with the request; where it is not certain that anything is, only if another call works."""
         problems, call, outcome = self._lab.correct_options(self._timeout)
+        works = outcome is not None and outcome.ok
+        if not works and not certain:
+            return
         plain = self._outcomes.get(Trial("", kind=TrialKind.NEUTRAL))
         exports = "exports" if plain is not None and plain.ok else "gets further"
         self._request = (
@@ -328,7 +336,7 @@ class Session:
             or unmet
             or f"it does not fit the model: with default options it {exports}"
         )
-        if outcome is not None and outcome.ok and self._want_fixes:
+        if outcome is not None and works and self._want_fixes:
             difference = max((row.max_abs_diff for row in outcome.comparisons), default=0.0)
             self._fixes = (
                 Fix(

@@ -72,7 +72,8 @@ def run_eager(
             return
         # A Python or NumPy number that the exporter bakes in must not be the one that eager happens
         # to draw.
-        with other_random_numbers(1 if seed is None else seed + 1), recorded(recorder):
+        random = other_random_numbers(1 if seed is None else seed + 1)
+        with case.entered(), random, recorded(recorder):
             case.model(*args, **kwargs)
 
     failure: Failure | None = None

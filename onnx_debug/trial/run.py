@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 import torch
 
-from onnx_debug.compat import exporter
+from onnx_debug.compat import dynamic_shapes, exporter
 from onnx_debug.data.outcome import (
     Clue,
     Failure,
@@ -20,6 +20,7 @@ from onnx_debug.data.outcome import (
     Outcome,
     Stage,
     Trial,
+    TrialKind,
     signature,
     stages_before,
 )
@@ -55,10 +56,13 @@ def run_trial(bench: Bench, trial: Trial) -> Answer:
         trial: the question.
     """
     start = time.perf_counter()
+    if trial.kind is TrialKind.NEUTRAL:
+        bench = replace(bench, case=bench.case.minimal().undisturbed())
     try:
-        target = whole_target(bench, trial) if not trial.module else part_target(bench, trial)
-        stubs = install_stubs(bench, trial)
-        answer = _export_and_run(bench, trial, target, stubs)
+        with bench.case.entered():
+            target = whole_target(bench, trial) if not trial.module else part_target(bench, trial)
+            stubs = install_stubs(bench, trial)
+            answer = _export_and_run(bench, trial, target, stubs)
     except (UnresolvedError, StubError, PackingError) as error:
         answer = Answer(Outcome(unresolved=str(error)))
     except Exception as error:  # noqa: BLE001 - our own mistake must not pass for a failure of the user's model
@@ -161,8 +165,12 @@ def _export_failure(seen: capture.Export, target: Target, returned: Clue | None)
     ):
         stage = Stage.OPTIMIZE
     found = exceptions.from_exception(error, target.locator)
-    if stage is Stage.CAPTURE and not seen.entered and not found:
-        stage = Stage.OPTIONS
+    chain = exceptions.exception_chain(error)
+    contradicted = not seen.fixed and any(map(dynamic_shapes.refuses_relation, chain))
+    if stage is Stage.CAPTURE and not found and (contradicted or not seen.entered):
+        stage = (
+            Stage.OPTIONS
+        )  # no module made a size a number: the request names what must be equal
     if stage is Stage.CAPTURE and not found:
         found = list(seen.specialized) or ([returned] if returned is not None else [])
     kind = type(innermost).__name__

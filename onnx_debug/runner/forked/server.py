@@ -31,8 +31,8 @@ from onnx_debug.eager.recorder import ModuleNames, Recording
 from onnx_debug.explain import locate
 from onnx_debug.explain.drift import seen_in_eager
 from onnx_debug.explain.random_modules import with_drawing_line
+from onnx_debug.request import remedy
 from onnx_debug.request.case import Case
-from onnx_debug.request.correction import reread_request
 from onnx_debug.runner.forked import watchdog
 from onnx_debug.runner.forked.channel import GivenUpError, GoneError, Line
 from onnx_debug.runner.forked.processes import adopt_orphans, end_children, end_orphans, fork
@@ -220,10 +220,8 @@ class _Server:
         return self._recorders.describe(self._board.traced, fqn, call)
 
     def correct_options(self, timeout: float) -> tuple[tuple[str, ...], str, Outcome | None]:
-        problems, better, call = reread_request(self._setting.case)
-        outcome = (
-            None
-            if better is None
-            else self.trial(Trial(""), timeout, require_dynamic=False, case=better)[0]
-        )
-        return problems, call, outcome
+        def export(case: Case) -> Outcome:
+            return self.trial(Trial(""), timeout, require_dynamic=False, case=case)[0]
+
+        found = remedy.run(remedy.correct(self._setting.case), export)
+        return found.problems, found.call, found.outcome

@@ -1,0 +1,181 @@
+"""From a request that is at fault to a call that works: every call that is proposed was tried.
+
+A generator asks: it yields the cases to export, is sent their outcomes, and returns what it found.
+Who runs the trials is no concern of it. Each kind of fault is asked on its own, cheapest first:
+what lies around the call, what can be seen in the options, dimensions that must be equal, the
+opset.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, replace
+
+import onnx
+from torch.export import Dim
+
+from onnx_debug.data.outcome import Failure, Outcome, Stage
+from onnx_debug.request.case import Case
+from onnx_debug.request.correction import call_of, corrected, problems
+from onnx_debug.request.dims import dim_name, is_static
+from onnx_debug.request.entries import Entry, entries_of
+from onnx_debug.request.inputs import read_inputs
+from onnx_debug.request.keywords import OLDEST_DEFAULT_OPSET, last_opset
+from onnx_debug.request.meant import to_shapes
+
+_OPSET = "opset_version"
+
+
+@dataclass(frozen=True)
+class Correction:
+    """What is wrong with a request.
+
+    Attributes:
+        problems: one plain line for each wrong entry; empty when none can be named.
+        call: the call to make instead; empty when none works.
+        outcome: of the trial of that call.
+    """
+
+    problems: tuple[str, ...] = ()
+    call: str = ""
+    outcome: Outcome | None = None
+
+
+Trying = Generator[Case, Outcome, Correction]
+
+
+def correct(case: Case) -> Trying:
+    """Find a call that works in the place of this one, which fails although no module is at fault."""
+    seen = tuple(map(str, problems(case)))
+    for way in (_without_surroundings, _as_meant, _with_equal_dims, _with_newer_opset):
+        found = yield from way(case)
+        if found.call:
+            return replace(found, problems=found.problems or seen)
+    return Correction(seen)
+
+
+def run(trying: Trying, export: Callable[[Case], Outcome]) -> Correction:
+    """Answer what is asked by exporting."""
+    outcome: Outcome | None = None
+    while True:
+        try:
+            case = next(trying) if outcome is None else trying.send(outcome)
+        except StopIteration as end:
+            found: Correction = end.value
+            return found
+        outcome = export(case)
+
+
+def _tried(case: Case, *said: str) -> Trying:
+    """The call of this case, if it works."""
+    outcome = yield case
+    works = outcome.ok and not _unmet(outcome, _OPSET)
+    return Correction(said, call_of(case, case.options), outcome) if works else Correction()
+
+
+def _unmet(outcome: Outcome, subject: str) -> bool:
+    return any(row.problem for row in outcome.asked if row.subject == subject)
+
+
+def _without_surroundings(case: Case) -> Trying:
+    around = case.surroundings
+    if not str(around) or case.neutral:
+        return Correction()
+    found = yield from _tried(case.undisturbed(), f"{around}; without that the same call works")
+    return replace(found, call=around.avoided(found.call)) if found.call else found
+
+
+def _as_meant(case: Case) -> Trying:
+    meant = corrected(case)
+    if meant is None:
+        return Correction()
+    return (yield from _tried(meant))
+
+
+# --- dimensions that must be equal
+
+
+def _with_equal_dims(case: Case) -> Trying:
+    """Let torch choose the sizes (Dim.AUTO): what then has one size in the file has one name in the call."""
+    inputs = read_inputs(case.model, case.args, case.kwargs)
+    entries = _entries(case)
+    if inputs is None or len({dim_name(entry.dim) for entry in entries} - {None}) < 2:
+        return Correction()
+    free = [replace(e, dim=e.dim if is_static(e.dim) else Dim.AUTO) for e in entries]
+    left_to_torch = _with(case, "dynamic_shapes", to_shapes(inputs, free))
+    outcome = yield left_to_torch
+    sizes = {row.subject: row.got for row in outcome.asked}
+    spellings = {(e.keys, e.axis): e.spelling for e in _entries(left_to_torch)}
+    first: dict[str, Entry] = {}
+    equal, said = [], []
+    for entry in entries:
+        size = sizes.get(spellings.get((entry.keys, entry.axis), ""), "")
+        same = entry
+        if dim_name(entry.dim) and size.isidentifier():
+            same = first.setdefault(size, entry)
+        if dim_name(same.dim) != dim_name(entry.dim):
+            said.append(
+                f"{entry.spelling}: the dimension {dim_name(entry.dim)!r}; expected "
+                f"{dim_name(same.dim)!r}, as at {same.spelling}: the model needs these sizes equal"
+            )
+        equal.append(replace(entry, dim=same.dim))
+    if not said:
+        return Correction()
+    better = _with(case, "dynamic_shapes", to_shapes(inputs, equal))
+    return (yield from _tried(better, *said))
+
+
+def _entries(case: Case) -> list[Entry]:
+    inputs = read_inputs(case.model, case.args, case.kwargs)
+    if inputs is None or not case.dynamo or not case.options.get("dynamic_shapes"):
+        return []
+    return entries_of(inputs, case.model, case.options, dynamo=True)
+
+
+def _with(case: Case, option: str, value: object) -> Case:
+    return replace(case, options={**case.options, option: value})
+
+
+# --- the opset
+
+
+def opset_may_be_too_old(case: Case, failure: Failure | None) -> bool:
+    """Whether a newer opset is worth a try: an operator has no translation in this one."""
+    lacks = failure is not None and failure.stage is Stage.TRANSLATE
+    return lacks and _chooses_opset(case)
+
+
+def _chooses_opset(case: Case) -> bool:
+    """Whether the opset is the user's, or that of the legacy exporter, which stays behind its operators."""
+    return _OPSET in case.options or not case.dynamo
+
+
+def _with_newer_opset(case: Case) -> Trying:
+    """The lowest opset that works, where the exporter's own choice or the newest does."""
+    given = case.options.get(_OPSET, OLDEST_DEFAULT_OPSET)
+    if not isinstance(given, int) or not _chooses_opset(case):
+        return Correction()
+    options = {name: value for name, value in case.options.items() if name != _OPSET}
+    outcome = yield replace(case, options=options)
+    if not outcome.ok:
+        outcome = yield _with(case, _OPSET, last_opset(dynamo=case.dynamo))
+    works, fails, best = _opset_of(outcome) if outcome.ok else 0, given, Correction()
+    while works - fails > 1 or (works > fails and not best.call):
+        tried = works if works - fails == 1 else (fails + works) // 2
+        said = f"{_OPSET}: {given} is too old for this model: the lowest that works is {tried}"
+        found = yield from _tried(_with(case, _OPSET, tried), said)
+        if found.call:
+            best, works = found, tried
+        elif tried == works:
+            return Correction()
+        else:
+            fails = tried
+    return best
+
+
+def _opset_of(outcome: Outcome) -> int:
+    """The opset of the file that was exported."""
+    assert outcome.onnx_path
+    model = onnx.load(outcome.onnx_path, load_external_data=False)
+    own = [entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")]
+    return max(own, default=0)
