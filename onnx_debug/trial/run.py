@@ -166,11 +166,10 @@ def _export_failure(seen: capture.Export, target: Target, returned: Clue | None)
         stage = Stage.OPTIMIZE
     found = exceptions.from_exception(error, target.locator)
     chain = exceptions.exception_chain(error)
-    contradicted = not seen.fixed and any(map(dynamic_shapes.refuses_relation, chain))
+    # Where no module made a number of a size, the request has several names for equal sizes.
+    contradicted = not seen.specialized and any(map(dynamic_shapes.refuses_relation, chain))
     if stage is Stage.CAPTURE and not found and (contradicted or not seen.entered):
-        stage = (
-            Stage.OPTIONS
-        )  # no module made a size a number: the request names what must be equal
+        stage = Stage.OPTIONS
     if stage is Stage.CAPTURE and not found:
         found = list(seen.specialized) or ([returned] if returned is not None else [])
     kind = type(innermost).__name__
