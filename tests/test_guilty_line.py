@@ -14,6 +14,7 @@ from torch import nn
 import onnx_debug
 from onnx_debug.explain.installed import is_library
 from onnx_debug.render.text import render
+from onnx_debug.render.words import guilty_lines
 
 LEGACY = {"dynamo": False, "opset_version": 17}
 
@@ -186,3 +187,26 @@ def test_an_operator_of_a_later_opset_is_said_to_need_that_opset():
     model = after_a_layer(nn.Unflatten(1, (2, 2)))
     found = onnx_debug.diagnose(model, (torch.randn(2, 4),), dynamo=False, opset_version=11)
     assert found.failure.known_from == 13
+
+
+def _louder(x):
+    if x.mean() > 1.5:
+        return x * 2
+    return x
+
+
+class AsksAHelper(nn.Module):
+    """A trace warns of the helper's line, which is no module's own."""
+
+    def forward(self, x):
+        return _louder(x)
+
+
+def test_a_branch_that_tracing_froze_in_a_helper_leads_from_the_module_to_the_helper():
+    inputs = torch.full((2, 4), 9.0)
+    model = nn.Sequential(AsksAHelper(), nn.Linear(4, 4)).eval()
+    found = onnx_debug.diagnose(model, (inputs,), check_inputs=[(-inputs,)], **LEGACY)
+    (culprit,) = found.culprits
+    lines = [line.text for line in guilty_lines(culprit)]
+    assert culprit.fqn == "0"
+    assert lines == ["return _louder(x)", "if x.mean() > 1.5:"]

@@ -1,4 +1,4 @@
-"""The module and the line behind a node: of a captured program, of a trace, of an ONNX file, and behind a tracer's warning."""
+"""The module and the line behind a node: of a captured program, of a trace, and of an ONNX file."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from torch import fx
 
 from onnx_debug.compat import graphs, onnx_metadata
 from onnx_debug.data.outcome import Clue, ClueKind
-from onnx_debug.explain import syntax, traced_lines
-from onnx_debug.explain.installed import is_library
+from onnx_debug.explain import traced_lines
 from onnx_debug.explain.locate import Line, Locator, way_from
 from onnx_debug.onnx_file import display
 
@@ -78,19 +77,6 @@ def from_torchscript_node(node: Any, locator: Locator) -> Clue | None:
         return None
     lines = traced_lines.inside_the_export(graphs.torchscript_lines(node))
     return locator.clue(fqn, ClueKind.NODE, lines, node.kind())
-
-
-def from_tracer_warnings(warned: Iterable[Any], locator: Locator) -> list[Clue]:
-    """Where the legacy exporter froze a branch or a size into the graph."""
-    found: list[Clue] = []
-    for warning in warned:
-        traced: type[Warning] = torch.jit.TracerWarning  # type: ignore[attr-defined]
-        if issubclass(warning.category, traced) and not is_library(warning.filename):
-            line = (warning.filename, warning.lineno)
-            clues = from_lines([line], locator, ClueKind.TRACER_WARNING)
-            decision = syntax.decision(syntax.source_at(*line))
-            found.extend(replace(clue, decision=decision) for clue in clues)
-    return found
 
 
 def from_onnx_nodes(

@@ -9,8 +9,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
-import sys
-import types
+import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -23,7 +22,8 @@ from torch import nn
 from onnx_debug.compat import exporter, graphs, modules, symbols
 from onnx_debug.data.outcome import Clue, ClueKind, Stage
 from onnx_debug.eager.recorder import Leaf, Recorder, Recording
-from onnx_debug.explain.exceptions import from_frames
+from onnx_debug.explain.exceptions import Frame, from_frames, with_decision
+from onnx_debug.explain.installed import is_library
 from onnx_debug.explain.locate import Locator
 
 _LOGGERS = ("torch", "onnxscript", "onnx_ir")
@@ -40,7 +40,7 @@ class Export:
             came.
         entered: whether the model's forward ever began.
         specialized: where a symbolic size of an input became a number.
-        warned: the warnings that were shown.
+        frozen: where a trace made a branch, a size or a value of the given inputs a constant.
         log: what was printed and logged.
         stacks: the stack behind each value of a file of the legacy exporter, as TorchScript writes it.
     """
@@ -52,7 +52,7 @@ class Export:
     error: BaseException | None = None
     entered: bool = False
     specialized: list[Clue] = field(default_factory=list)
-    warned: list[warnings.WarningMessage] = field(default_factory=list)
+    frozen: list[Clue] = field(default_factory=list)
     log: str = ""
     stacks: dict[str, str] = field(default_factory=dict)
 
@@ -90,6 +90,8 @@ def export(
         seen.reached = now
         stage(now)
 
+    warned: list[str] = []
+    frozen: dict[Clue, None] = {}
     specialized: list[tuple[str, Clue]] = []
 
     def specialize(symbol: str, size: int, name: str) -> None:
@@ -100,8 +102,7 @@ def export(
     output = io.StringIO()
     with contextlib.ExitStack() as watching:
         watching.enter_context(_logged(output))
-        seen.warned = watching.enter_context(warnings.catch_warnings(record=True))
-        warnings.simplefilter("always")
+        watching.enter_context(_warnings(warned, frozen, locator))
         watching.enter_context(exporter.reuse_operator_registry())
         watching.enter_context(symbols.watch_specializations(specialize))
         watching.enter_context(
@@ -131,9 +132,8 @@ def export(
             seen.error = error
     seen.specialized = _of_inputs(specialized, recorder.first)
     seen.entered = bool(recorder.first.calls)
-    seen.log = output.getvalue() + "".join(
-        f"{found.category.__name__}: {found.message}\n" for found in seen.warned
-    )
+    seen.frozen = list(frozen)
+    seen.log = output.getvalue() + "".join(warned)
     return seen
 
 
@@ -183,6 +183,30 @@ def _watched_trace(
 
 
 @contextlib.contextmanager
+def _warnings(warned: list[str], frozen: dict[Clue, None], locator: Locator) -> Iterator[None]:
+    """Keep all warnings, and what the tracer warns of with the module and the line that are running."""
+    tracer: type[Warning] = torch.jit.TracerWarning  # type: ignore[attr-defined]
+
+    def show(message: Warning | str, category: type[Warning], filename: str, *_: Any) -> None:
+        warned.append(f"{category.__name__}: {message}\n")
+        if not issubclass(category, tracer) or is_library(filename):
+            return
+        clue = from_frames(_running(), locator)
+        if clue is not None:
+            frozen[with_decision(replace(clue, kind=ClueKind.TRACER_WARNING))] = None
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.showwarning = show  # type: ignore[assignment]
+        yield
+
+
+def _running() -> list[Frame]:
+    """The frames that are running, outermost first."""
+    return list(traceback.walk_stack(None))[::-1]
+
+
+@contextlib.contextmanager
 def _logged(output: io.StringIO) -> Iterator[None]:
     """Keep what the exporter prints and logs, and let nothing of it out."""
     handler = logging.StreamHandler(output)
@@ -212,12 +236,7 @@ def _logged(output: io.StringIO) -> Iterator[None]:
 
 def _specialization(size: int, name: str, locator: Locator) -> Clue | None:
     """A clue to the module and line that are running right now, which made a size a number."""
-    frames = []
-    frame: types.FrameType | None = sys._getframe(2)
-    while frame is not None:
-        frames.append((frame, frame.f_lineno))
-        frame = frame.f_back
-    clue = from_frames(list(reversed(frames)), locator)
+    clue = from_frames(_running(), locator)
     if clue is None:
         return None
     reason = f"hard-codes {name or 'a dynamic size'} to {size}"

@@ -132,7 +132,7 @@ def _hints(bench: Bench, seen: capture.Export, target: Target) -> list[Clue]:
     if seen.error is None and seen.captured is not None:
         found += graph_nodes.drawing_random_numbers(seen.captured, target.locator)
     if not bench.case.dynamo:
-        found += graph_nodes.from_tracer_warnings(seen.warned, target.locator)
+        found += seen.frozen
     return found
 
 
