@@ -151,3 +151,17 @@ def test_many_pauses_leave_nothing_behind(file):
         assert psutil.Process().num_fds() == before
         assert len(running_children()) == 2
     assert not running_children()
+
+
+def test_a_session_that_rests_has_no_process_and_goes_on_when_asked():
+    model = torch.nn.Sequential(torch.nn.Linear(4, 4), zoo.UntranslatedOperator()).eval()
+    with onnx_debug.Session(model, torch.ones(4, 4), **LEGACY) as session:
+        found = session.run()
+        session.rest()
+        session.rest()
+        assert not running_children()
+        assert session.diagnosis.trials == found.trials
+        assert session.probe("0").answer is Verdict.PASSED
+        assert session.calls("0")[0].inputs
+        assert running_children()
+    assert not running_children()

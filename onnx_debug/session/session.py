@@ -150,7 +150,7 @@ class Session:
                 if found is None:
                     raise ValueError(f"the model has no module {name!r}")
             trial = Trial(names[module] or "", frozenset(names[stub] or "" for stub in stubs), call)
-            return self._answer(Question(trial, "asked for"))[0]
+            return self._answer(Question(trial, "you asked"))[0]
 
     def pause(self) -> None:
         """From another thread: end the trial under way within a second. What was found so far stays, and the next call goes on from there.

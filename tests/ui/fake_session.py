@@ -244,7 +244,7 @@ class FakeSession:
             module,
             stubs,
             Verdict.PASSED if set(GUILTY) <= set(stubs) else Verdict.FAILED,
-            "asked for",
+            "you asked",
         )
 
     def calls(self, module: str) -> tuple[ModuleCall, ...]:

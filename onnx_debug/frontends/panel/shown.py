@@ -63,7 +63,8 @@ class ShownDiagnosis(anywidget.AnyWidget):
 
     def saved(self, report_html: str) -> str:
         """A static report for the same cell: hidden while the panel is alive, there when the notebook is opened without a kernel."""
-        return f'<div class="onnx-debug-saved {self.key}">{report_html}</div>'
+        note = "<p>Saved report; run the cell again for the live panel.</p>"
+        return f'<div class="onnx-debug-saved {self.key}">{report_html}{note}</div>'
 
     def _show(self, d: Diagnosis) -> None:
         known = getattr(self, "_diagnosis", None)
