@@ -8,16 +8,9 @@ from torch import nn
 from torch.nn.utils.rnn import PackedSequence, pack_sequence
 
 from onnx_debug.eager.calls import completion_order
+from onnx_debug.eager.leaf import Leaf
 from onnx_debug.eager.packing import Packed, pack
-from onnx_debug.eager.recorder import (
-    Call,
-    CloneOnce,
-    Leaf,
-    ModuleNames,
-    Recorder,
-    copy_tensor,
-    recorded,
-)
+from onnx_debug.eager.recorder import Call, CloneOnce, ModuleNames, Recorder, copy_tensor, recorded
 from onnx_debug.trial import submodule
 from onnx_debug.trial.placeholders import Stub, StubError
 from tests import zoo

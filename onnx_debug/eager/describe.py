@@ -10,8 +10,9 @@ from typing import Any
 import torch
 
 from onnx_debug.data.diagnosis import TensorInfo
+from onnx_debug.eager.leaf import Leaf
 from onnx_debug.eager.packing import unpack
-from onnx_debug.eager.recorder import Call, Leaf, ModuleNames, Recording
+from onnx_debug.eager.recorder import Call, ModuleNames, Recording
 from onnx_debug.request.inputs import forward_signature
 
 

@@ -17,10 +17,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from onnx_debug.compat import modules, symbols, tensors
+from onnx_debug.compat import modules, tensors
 from onnx_debug.data.call_tree import CallInfo, Tree
 from onnx_debug.data.diagnosis import ModuleInfo
 from onnx_debug.data.outcome import Source
+from onnx_debug.eager.leaf import Leaf, describe_leaf
 from onnx_debug.eager.packing import Packed, PackingError, pack
 
 
@@ -318,37 +319,3 @@ def recorded(recorder: Recorder) -> Iterator[Recorder]:
 
     with modules.intercept_module_calls(wrap):
         yield recorder
-
-
-@dataclass(frozen=True)
-class Leaf:
-    """What a capture knows of one tensor or symbolic number: no values.
-
-    Attributes:
-        sizes: numbers and expressions ("s77"); empty for a number.
-        hints: the example sizes; None for one that depends on data.
-        number: the Python type's name for a symbolic number ("int", "float", "bool"), else empty.
-    """
-
-    dtype: torch.dtype | None
-    sizes: tuple[int | str, ...] = ()
-    hints: tuple[int | None, ...] = ()
-    requires_grad: bool = False
-    number: str = ""
-    expression: str = ""
-
-    @property
-    def dynamic(self) -> tuple[int, ...]:
-        """The dimensions that the capture kept symbolic."""
-        return tuple(axis for axis, size in enumerate(self.sizes) if isinstance(size, str))
-
-
-def describe_leaf(leaf: Any) -> Leaf:
-    """The description of a (fake) tensor or a symbolic number."""
-    if isinstance(leaf, torch.Tensor):
-        hints = tuple(symbols.size_hint(size) for size in leaf.shape)
-        sizes = tuple(symbols.size_expression(size) for size in leaf.shape)
-        return Leaf(leaf.dtype, sizes, hints, leaf.requires_grad)
-    kind = {torch.SymInt: "int", torch.SymFloat: "float", torch.SymBool: "bool"}[type(leaf)]
-    hint = symbols.size_hint(leaf)
-    return Leaf(None, (), (hint,), number=kind, expression=str(symbols.size_expression(leaf)))

@@ -24,8 +24,9 @@ from onnx_debug.data.outcome import (
     signature,
     stages_before,
 )
+from onnx_debug.eager.leaf import describe_leaf
 from onnx_debug.eager.packing import PackingError, unpack
-from onnx_debug.eager.recorder import Recorder, Recording, describe_leaf
+from onnx_debug.eager.recorder import Recorder, Recording
 from onnx_debug.explain import exceptions, graph_nodes, traced_lines
 from onnx_debug.trial import capture, partial_graph
 from onnx_debug.trial.load_run_compare import Check
