@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+import textwrap
 import tomllib
 from pathlib import Path
 
 import pytest
 
 import onnx_debug
+from tests import samples
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -26,6 +29,20 @@ def test_importing_it_is_cheap():
         ).stdout.strip()
         == "[]"
     )
+
+
+def test_a_stored_diagnosis_is_drawn_without_torch_and_without_a_notebook(tmp_path):
+    stored = tmp_path / "d.json"
+    stored.write_text(json.dumps(samples.three().to_dict()))
+    script = f"""
+        import json, sys, onnx_debug
+        d = onnx_debug.Diagnosis.from_dict(json.load(open({str(stored)!r})))
+        print(d)
+        d.save_html({str(tmp_path / "d.html")!r})
+        sys.exit(bool({{"torch", "IPython", "ipywidgets", "onnxruntime"}} & set(sys.modules)))
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=True)
+    assert (tmp_path / "d.html").stat().st_size > 10_000
 
 
 @pytest.mark.parametrize("name", onnx_debug.__all__)
