@@ -35,24 +35,27 @@ class Findings:
 
     Attributes:
         whole: the outcome of the whole model.
-        request_at_fault: with nothing asked of borders and versions the model does not fail so: no
-            module is to blame.
+        request_at_fault: with nothing asked of borders and versions, or with nothing unusual around
+            the call, the model does not fail so: no module is to blame.
         sufficient: with all culprits replaced the rest passes every stage; None: not asked or
             undecidable.
-        rest: how the rest fails when it does.
     """
 
     whole: Outcome | None = None
     culprits: list[Finding] = field(default_factory=list)
     request_at_fault: bool = False
     sufficient: bool | None = None
-    rest: Failure | None = None
     notes: list[str] = field(default_factory=list)
 
     @property
     def names(self) -> frozenset[str]:
         """The culprits' paths."""
         return frozenset(finding.fqn for finding in self.culprits)
+
+    def add(self, found: Finding) -> None:
+        """Take a culprit up, once."""
+        if found.fqn not in self.names:
+            self.culprits.append(found)
 
 
 def alike(one: Failure | None, other: Failure | None) -> bool:
