@@ -356,6 +356,12 @@ def test_postmortem_finds_the_call_that_failed(shell, engine):
     assert asked.rest == {**DEFAULTS, "timeout": 7.0, "opset_version": 19}
 
 
+def test_postmortem_knows_the_legacy_spelling(shell, engine):
+    shell.run_cell("import torch\ntorch.onnx.utils.export('no module', (1,), 'x.onnx')")
+    run(shell, "%onnx_postmortem")
+    assert engine.asked[0].rest == {**DEFAULTS, "f": "x.onnx", "dynamo": False}
+
+
 def test_postmortem_looks_behind_an_error_raised_from_it(shell, engine):
     shell.run_cell(
         "import torch\ntry:\n    torch.onnx.export('no module', 1)\nexcept Exception as e:\n    raise ValueError from e"
