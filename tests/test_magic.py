@@ -290,7 +290,7 @@ def test_a_case_that_is_none_is_one_line(shell, engine, capsys, monkeypatch, cel
 def test_an_argument_that_the_exporter_does_not_know(shell, capsys):
     cell = "%%onnx_export\nimport torch\ntorch.onnx.export(torch.nn.ReLU(), (1,), opset_versoin=3)"
     said = usage_error(shell, cell, capsys)
-    assert said == "torch.onnx.export has no option 'opset_versoin'; did you mean 'opset_version'?"
+    assert said == "torch.onnx.export has no option 'opset_versoin'; did you mean opset_version?"
 
 
 @pytest.mark.parametrize("caught", ["except Exception", "except"])

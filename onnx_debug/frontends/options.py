@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import re
-from collections.abc import Iterable
 from typing import Any
 
 from onnx_debug.data.errors import CaseError
+from onnx_debug.request.matching import did_you_mean
 
 Option = tuple[tuple[str, ...], dict[str, Any]]
 _AXIS = re.compile(r"(?P<input>[^:=]+):(?P<axis>\d+)(=(?P<name>\w+))?")
@@ -84,12 +83,6 @@ def unknown_option(extra: list[str], parser: argparse.ArgumentParser) -> str:
         return f"there is nothing that {first!r} could stand for"
     known = [flag for action in parser._actions for flag in action.option_strings]
     return f"there is no option {first}{did_you_mean(first, known)}"
-
-
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """`; did you mean --timeout?`, or nothing where no name is near."""
-    near = difflib.get_close_matches(name, list(known), n=1)
-    return f"; did you mean {near[0]}?" if near else ""
 
 
 def to_keywords(options: argparse.Namespace, case: dict[str, Any]) -> dict[str, Any]:

@@ -86,7 +86,7 @@ class Session:
         self._start = time.perf_counter()
         self._notes: list[str] = []
         self._lab, protection = open_lab(self._case, isolate=isolate, memory_limit=memory_limit)
-        self._notes += [protection] if protection else []
+        self._notes += [note for note in (protection, self._case.note) if note]
         keep_while_used(self, self._lab.directory)
         self._report: EagerReport | None = None
         self._search: Search | None = None
