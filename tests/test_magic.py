@@ -290,7 +290,7 @@ def test_a_case_that_is_none_is_one_line(shell, engine, capsys, monkeypatch, cel
 def test_an_argument_that_the_exporter_does_not_know(shell, capsys):
     cell = "%%onnx_export\nimport torch\ntorch.onnx.export(torch.nn.ReLU(), (1,), opset_versoin=3)"
     said = usage_error(shell, cell, capsys)
-    assert said == "torch.onnx.export has no option 'opset_versoin'; did you mean 'opset_version'?"
+    assert said == "torch.onnx.export has no option 'opset_versoin'; did you mean opset_version?"
 
 
 @pytest.mark.parametrize("caught", ["except Exception", "except"])
@@ -354,6 +354,12 @@ def test_postmortem_finds_the_call_that_failed(shell, engine):
     (asked,) = engine.asked
     assert (asked.model, asked.args, asked.kwargs) == ("no module", (1,), None)
     assert asked.rest == {**DEFAULTS, "timeout": 7.0, "opset_version": 19}
+
+
+def test_postmortem_knows_the_legacy_spelling(shell, engine):
+    shell.run_cell("import torch\ntorch.onnx.utils.export('no module', (1,), 'x.onnx')")
+    run(shell, "%onnx_postmortem")
+    assert engine.asked[0].rest == {**DEFAULTS, "f": "x.onnx", "dynamo": False}
 
 
 def test_postmortem_looks_behind_an_error_raised_from_it(shell, engine):

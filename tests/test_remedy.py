@@ -13,6 +13,7 @@ from torch import nn
 from torch.export import Dim
 
 import onnx_debug
+from onnx_debug.data.errors import CaseError
 from onnx_debug.data.outcome import Asked, Failure, Mode, Outcome, Stage
 from onnx_debug.request import remedy
 from onnx_debug.request.case import make_case
@@ -194,3 +195,38 @@ def test_the_lowest_opset_is_found_by_few_trials(tmp_path_factory, asked, lowest
 def test_where_no_opset_works_none_is_proposed():
     case = make_case(Encoder(), (X,), options={"dynamo": False, "opset_version": 11})
     assert remedy.run(remedy.correct(case), lambda _: failed()) == remedy.Correction()
+
+
+# --- what torch.onnx.export takes beside a module
+
+
+def test_a_scripted_model_needs_the_legacy_exporter_and_gets_that_call():
+    case = make_case(torch.jit.script(Encoder().eval()), (X[None],))
+    asked = []
+    found = remedy.run(remedy.correct(case), lambda case: asked.append(case.options) or passed())
+    assert found.problems[0].startswith("dynamo: True, for a ScriptModule")
+    assert asked == [{"dynamo": False}]
+
+
+def test_an_exported_program_stands_for_its_module_inputs_and_dynamic_dimensions():
+    shapes = {"x": {1: Dim.DYNAMIC}}
+    program = torch.export.export(Encoder().eval(), (X[None],), dynamic_shapes=shapes)
+    case = make_case(program)
+    assert isinstance(case.model, nn.Module)
+    assert not case.model.training
+    assert torch.equal(case.args[0], X[None])
+    assert case.options == {"dynamic_shapes": shapes}
+    assert "ExportedProgram" in case.note
+
+
+def test_an_exported_program_is_not_for_the_legacy_exporter():
+    program = torch.export.export(Encoder().eval(), (X[None],))
+    with pytest.raises(CaseError, match="dynamo=True only"):
+        make_case(program, (X[None],), options={"dynamo": False})
+
+
+def test_a_wrong_name_is_compared_with_torchs_keywords_and_with_ours():
+    with pytest.raises(CaseError, match="did you mean check_inputs"):
+        make_case(Encoder(), (X[None],), options={"check_input": ()})
+    with pytest.raises(CaseError, match="not an OrderedDict"):
+        make_case(Encoder().state_dict())

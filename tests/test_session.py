@@ -184,7 +184,7 @@ def test_misuse_is_one_clear_line(arguments, words):
 
 
 def test_an_unknown_option_is_named_with_the_nearest():
-    with pytest.raises(CaseError, match="no option 'opset'; did you mean 'opset_version'"):
+    with pytest.raises(CaseError, match="no option 'opset'; did you mean opset_version"):
         onnx_debug.diagnose(nn.Linear(2, 2), (torch.ones(1, 2),), opset=17)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from onnx_debug.frontends.options import did_you_mean
+from onnx_debug.request.matching import did_you_mean
 
 _CASE = ("model", "args", "kwargs")
 

@@ -62,7 +62,7 @@ def _entries() -> list[_Entry]:
     import torch
 
     export = inspect.unwrap(torch.onnx.export)
-    own = getattr(export, "__globals__", None) is vars(torch.onnx)
+    own = getattr(export, "__globals__", None) is vars(torch.onnx) and not export.__closure__
     found = [_Entry(export, {})] if own else []
     for dynamo in (False,) if own else (False, True):
         function = exporter.beneath(dynamo=dynamo)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import re
-from collections.abc import Iterable
 from typing import Any
 
 from onnx_debug.data.errors import CaseError
+from onnx_debug.request.matching import did_you_mean
 
 Option = tuple[tuple[str, ...], dict[str, Any]]
 _AXIS = re.compile(r"(?P<input>[^:=]+):(?P<axis>\d+)(=(?P<name>\w+))?")
@@ -23,78 +22,56 @@ def _axis(text: str) -> tuple[str, int, str]:
     return name, axis, found["name"] or f"{name}_{axis}"
 
 
+def _option(*flags: str, **settings: Any) -> Option:
+    return flags, settings
+
+
+def _switch(*flags: str, help: str) -> Option:  # noqa: A002 - argparse's own word
+    return flags, {"action": "store_true", "help": help}
+
+
 OPTIONS: tuple[Option, ...] = (
-    (
-        ("-o", "--output"),
-        {"metavar": "FILE", "help": "Write the model there when it exports (torch's `f`)."},
+    _option(
+        "-o",
+        "--output",
+        metavar="FILE",
+        help="Write the model there when it exports (torch's `f`).",
     ),
-    (
-        ("--opset",),
-        {"type": int, "metavar": "N", "help": "Target opset (torch's `opset_version`)."},
+    _option("--opset", type=int, metavar="N", help="Target opset (torch's `opset_version`)."),
+    _switch("--legacy", help="Use the TorchScript exporter (dynamo=False)."),
+    _option(
+        "--dynamic",
+        type=_axis,
+        action="append",
+        metavar="INPUT:DIM=NAME",
+        help="Ask for a dynamic dimension, as in `--dynamic x:0=batch`; once for each.",
     ),
-    (
-        ("--legacy",),
-        {"action": "store_true", "help": "Use the TorchScript exporter (dynamo=False)."},
+    _option("--atol", type=float, metavar="A", help="Absolute tolerance of the comparison."),
+    _option("--rtol", type=float, metavar="R", help="Relative tolerance of the comparison."),
+    _option(
+        "--timeout",
+        type=float,
+        default=60.0,
+        metavar="SECONDS",
+        help="Time limit of one trial; 60 unless told.",
     ),
-    (
-        ("--dynamic",),
-        {
-            "type": _axis,
-            "action": "append",
-            "metavar": "INPUT:DIM=NAME",
-            "help": "Ask for a dynamic dimension, as in `--dynamic x:0=batch`; once for each.",
-        },
+    _option(
+        "--edges",
+        choices=("report", "strict", "off"),
+        default="report",
+        help="Zeros, ties, NaN, sizes of 1: report a difference, let it fail the export, or do not try.",
     ),
-    (
-        ("--atol",),
-        {"type": float, "metavar": "A", "help": "Absolute tolerance of the comparison."},
+    _switch("--no-isolation", help="Run trials in this process; a crash then takes it down."),
+    _switch(
+        "--no-fixes", help="Say what is wrong with the call; do not try the call that would work."
     ),
-    (
-        ("--rtol",),
-        {"type": float, "metavar": "R", "help": "Relative tolerance of the comparison."},
-    ),
-    (
-        ("--timeout",),
-        {
-            "type": float,
-            "default": 60.0,
-            "metavar": "SECONDS",
-            "help": "Time limit of one trial; 60 unless told.",
-        },
-    ),
-    (
-        ("--edges",),
-        {
-            "choices": ("report", "strict", "off"),
-            "default": "report",
-            "help": "Zeros, ties, NaN, sizes of 1: report a difference, let it fail the export, or do not try.",
-        },
-    ),
-    (
-        ("--no-isolation",),
-        {"action": "store_true", "help": "Run trials in this process; a crash then takes it down."},
-    ),
-    (
-        ("--no-fixes",),
-        {
-            "action": "store_true",
-            "help": "Say what is wrong with the call; do not try the call that would work.",
-        },
-    ),
-    (("--log",), {"action": "store_true", "help": "Print the exporter's full verbose log."}),
-    (("-q", "--quiet"), {"action": "store_true", "help": "Show no progress."}),
+    _switch("--log", help="Print the exporter's full verbose log."),
+    _switch("-q", "--quiet", help="Show no progress."),
 )
 NOTEBOOK_OPTIONS: tuple[Option, ...] = (
-    (
-        ("--static",),
-        {"action": "store_true", "help": "Show the report only, without the live panel."},
-    ),
-    (
-        ("--step",),
-        {
-            "action": "store_true",
-            "help": "Show the panel before the first trial: its buttons Step and Run go on.",
-        },
+    _switch("--static", help="Show the report only, without the live panel."),
+    _switch(
+        "--step", help="Show the panel before the first trial: its buttons Step and Run go on."
     ),
 )
 
@@ -106,12 +83,6 @@ def unknown_option(extra: list[str], parser: argparse.ArgumentParser) -> str:
         return f"there is nothing that {first!r} could stand for"
     known = [flag for action in parser._actions for flag in action.option_strings]
     return f"there is no option {first}{did_you_mean(first, known)}"
-
-
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """`; did you mean --timeout?`, or nothing where no name is near."""
-    near = difflib.get_close_matches(name, list(known), n=1)
-    return f"; did you mean {near[0]}?" if near else ""
 
 
 def to_keywords(options: argparse.Namespace, case: dict[str, Any]) -> dict[str, Any]:

@@ -8,9 +8,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
+import torch
 from torch import nn
+from torch.export import ExportedProgram
 
 from onnx_debug.data.errors import CaseError
+from onnx_debug.request import program
 from onnx_debug.request.inputs import forward_signature
 from onnx_debug.request.keywords import known_options
 from onnx_debug.request.matching import did_you_mean
@@ -56,6 +59,7 @@ class Case:
             fail by them ("strict"), or try none ("off").
         surroundings: the state of torch in which the user made the call.
         neutral: whether the export is made in the state in which torch starts instead.
+        note: what the reader should know of how the case was read; empty when it is what was given.
     """
 
     model: nn.Module
@@ -70,6 +74,7 @@ class Case:
     edges: Edges = "report"
     surroundings: Surroundings = field(default_factory=Surroundings)
     neutral: bool = False
+    note: str = ""
 
     @property
     def dynamo(self) -> bool:
@@ -99,6 +104,8 @@ class Case:
     def minimal(self) -> Case:
         """The same export with nothing asked of its borders and versions."""
         left = {name: value for name, value in self.options.items() if name not in _REQUEST_OPTIONS}
+        if isinstance(self.model, torch.jit.ScriptModule):
+            left["dynamo"] = False  # the only exporter that takes one
         return replace(self, options=left)
 
     def undisturbed(self) -> Case:
@@ -141,12 +148,15 @@ def make_case(  # noqa: PLR0913 - what `diagnose` takes
     """
     if edges not in get_args(Edges):
         raise CaseError(f"edges must be one of {', '.join(get_args(Edges))}, not {edges!r}")
+    chosen, inputs = dict(options or {}), _normalise(args, kwargs)
+    _require_known(chosen)
+    note = ""
+    if isinstance(model, ExportedProgram):
+        model, inputs, chosen = _from_program(model, inputs, chosen)
+        note = program.NOTE
     if not isinstance(model, nn.Module):
         raise CaseError(f"the model must be a torch.nn.Module, not {_kind(model)}")
-    inputs = _normalise(args, kwargs)
     _require_fit(model, inputs)
-    chosen = dict(options or {})
-    _require_known(chosen)
     further = tuple(_as_inputs(item) for item in check_inputs)
     for item in further:
         _require_fit(model, item)
@@ -162,7 +172,20 @@ def make_case(  # noqa: PLR0913 - what `diagnose` takes
         rtol=rtol,
         edges=edges,
         surroundings=surroundings(),
+        note=note,
     )
+
+
+def _from_program(
+    exported: ExportedProgram, inputs: Inputs, options: dict[str, Any]
+) -> tuple[nn.Module, Inputs, dict[str, Any]]:
+    """The module, the inputs and the options that stand for an exported program."""
+    module = program.as_module(exported, options)
+    args, kwargs = inputs if any(inputs) else exported.example_inputs or ((), {})
+    if not options.get("dynamic_shapes"):
+        shapes = program.dynamic_dims(exported, module, args, kwargs)
+        options = {**options, "dynamic_shapes": shapes} if shapes else options
+    return module, (args, kwargs), options
 
 
 def _normalise(args: Any, kwargs: Mapping[str, Any] | None) -> Inputs:
@@ -216,15 +239,18 @@ def _if_positional(
 
 def _require_known(options: Mapping[str, Any]) -> None:
     known = known_options()
+    ours = list(inspect.signature(make_case).parameters)
     for name in options:
         if name not in known:
-            raise CaseError(f"torch.onnx.export has no option {name!r}{did_you_mean(name, known)}")
+            hint = did_you_mean(name, [*known, *ours])
+            raise CaseError(f"torch.onnx.export has no option {name!r}{hint}")
 
 
 def _kind(value: Any) -> str:
     if isinstance(value, type):
         return f"the class {value.__name__}; make an instance of it first"
-    return f"a {type(value).__name__}"
+    name = type(value).__name__
+    return f"{'an' if name[0] in 'AEIOUaeiou' else 'a'} {name}"
 
 
 def _export_default(name: str, *, default: Any) -> Any:

@@ -34,6 +34,9 @@ def keyword_problems(
     model: Any, inputs: Inputs | None, options: Mapping[str, Any], *, dynamo: bool
 ) -> Iterator[Problem]:
     """Wrong options, one by one."""
+    if dynamo and isinstance(model, torch.jit.ScriptModule):
+        expected = "dynamo=False, or the model as it was before torch.jit"
+        yield Problem("dynamo", "dynamo", "True, for a ScriptModule", expected)
     if options.get("dynamic_shapes") and not dynamo:
         found = "given together with dynamo=False"
         expected = "dynamic_axes with input_names, or dynamo=True: the legacy exporter takes no dynamic_shapes"
@@ -60,7 +63,7 @@ def mended_keywords(
     model: Any, inputs: Inputs, options: Mapping[str, Any], wrong: set[str], *, dynamo: bool
 ) -> dict[str, Any]:
     """The options with those in `wrong` as they were meant, or left out so that torch's own default holds."""
-    new = dict(options)
+    new = dict(options) | ({"dynamo": False} if "dynamo" in wrong else {})
     if "opset_version" in wrong:
         _mend_opset(new, dynamo=dynamo)
     if _TABLE in wrong:

@@ -1,4 +1,4 @@
-"""Which input or argument the user meant by a name."""
+"""Which input, argument or option the user meant by a name. No torch: the command line asks too, before it loads it."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import difflib
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
-
-from onnx_debug.request.problem import quoted
 
 _OUTPUT = re.compile(r"out|logit|pred|prob|result|score|hidden_state|^y$")
 _CLOSE = 0.6
@@ -18,15 +16,16 @@ class UnclearError(Exception):
 
 
 def did_you_mean(name: Any, known: Iterable[str]) -> str:
-    """The question to ask after a wrong name; empty where no known one is like it."""
-    close = difflib.get_close_matches(str(name), list(known), n=1, cutoff=0.5)
-    return f"; did you mean {close[0]!r}?" if close else ""
+    """`; did you mean opset_version?` after a wrong name; empty where no known one is near."""
+    near = difflib.get_close_matches(str(name), list(known), n=1, cutoff=0.5)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 def nearest(name: Any, known: Iterable[Any]) -> str:
     """What may stand in the place of a wrong name, in words."""
-    close = difflib.get_close_matches(str(name), list(map(str, known)), n=1)
-    return repr(close[0]) if close else f"one of {quoted(known)}"
+    names = list(map(str, known))
+    near = difflib.get_close_matches(str(name), names, n=1)
+    return repr(near[0]) if near else f"one of {', '.join(map(repr, names))}"
 
 
 def looks_like_output(name: Any) -> bool:

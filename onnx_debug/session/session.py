@@ -88,7 +88,7 @@ class Session:
         self._runner, protection = open_runner(
             self._case, isolate=isolate, memory_limit=memory_limit
         )
-        self._notes += [protection] if protection else []
+        self._notes += [note for note in (protection, self._case.note) if note]
         keep_while_used(self, self._runner.directory)
         self._report: EagerReport | None = None
         self._search: Search | None = None

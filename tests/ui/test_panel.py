@@ -12,6 +12,7 @@ import torch
 
 from onnx_debug import Session
 from onnx_debug.data.diagnosis import Diagnosis
+from onnx_debug.data.errors import CaseError
 from onnx_debug.frontends.panel import worker
 from onnx_debug.frontends.panel.panel import Panel, panel
 from tests.ui.fake_session import GUILTY, FakeSession, culprit, modules
@@ -222,6 +223,22 @@ def test_what_modules_compute_comes_by_itself(shown: Panel) -> None:
         time.sleep(0.01)
     row = next(row for row in shown.rows if row["fqn"] == "blocks.0.mlp")
     assert shown.sources[row["code"]]["lines"][-1][1] == "    return x + 1"
+
+
+def test_a_search_that_cannot_be_made_anew_says_why_and_leaves_the_last() -> None:
+    made = iter([FakeSession(pause=0.0)])
+
+    def make() -> FakeSession:
+        for session in made:
+            return session
+        raise CaseError("the arguments do not fit any more")
+
+    shown = panel(make)
+    shown.run()
+    shown.again()
+    assert shown.progress["error"] == "the arguments do not fit any more"
+    shown.alone("blocks.2")
+    assert len(shown.steps) == 7
 
 
 def test_a_module_is_described_as_soon_as_no_trial_runs(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,7 +24,7 @@ from typing import Any
 from IPython.display import display
 
 from onnx_debug.data.diagnosis import Diagnosis
-from onnx_debug.data.errors import PausedError
+from onnx_debug.data.errors import CaseError, PausedError
 from onnx_debug.data.events import CulpritFound, Event, Started, TrialStarted
 from onnx_debug.frontends.panel import own_trial
 from onnx_debug.frontends.panel.driver import Driver
@@ -49,16 +49,17 @@ class Panel(ShownDiagnosis):
 
         `cell_name` is what to call a file that is a notebook cell.
         """
+        first = source() if callable(source) else source  # what cannot be examined is not shown
         super().__init__(cell_name)
         self._make = source if callable(source) else None
         self._blocking = False
         self._problem: Exception | None = None
         self.on_msg(self._receive)
-        if isinstance(source, Diagnosis):
-            self._worker = Worker(None)
-            self._show(source)
+        self._worker = Worker(None)
+        if isinstance(first, Diagnosis):
+            self._show(first)
         else:
-            self._begin(source() if callable(source) else source)
+            self._begin(first)
             threading.Thread(target=netron.warm_up, daemon=True).start()
         self._say()
 
@@ -105,10 +106,16 @@ class Panel(ShownDiagnosis):
 
     def again(self) -> None:
         """Search anew, in a new session: the model may have changed."""
-        if self._make is not None and not self._worker.working:
-            self._worker.close()
-            self._begin(self._make())
-            self._search("run")
+        if self._make is None or self._worker.working:
+            return
+        try:
+            driver = self._make()
+        except CaseError as error:  # the model was changed so that it takes these inputs no more
+            self._say(error=str(error))
+            return
+        self._worker.close()
+        self._begin(driver)
+        self._search("run")
 
     def stop(self) -> None:
         """Pause the search, in the middle of a trial too."""
