@@ -112,11 +112,12 @@ class Tree:
         wanted = self.modules[fqn].class_name
         return tuple(
             name
-            for name in self._first_in_order()
+            for name in self.called_in_order()
             if name != fqn and self.modules[name].class_name == wanted
         )
 
-    def _first_in_order(self) -> list[str]:
+    def called_in_order(self) -> list[str]:
+        """Every called module, in execution order."""
         return sorted(self._first, key=self._first.__getitem__)
 
 

@@ -7,7 +7,7 @@ its answer. A failure of the user's model is a value here, never an exception.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 
@@ -131,6 +131,7 @@ class Failure:
         message: the innermost message, not shortened.
         op: the operator that the failure names, as `namespace::name.overload`.
         clues: best first.
+        refuses_input: ONNX Runtime refuses the size of an input of the file, and no node ran.
         details: the full traceback, or what is known of a process that died.
         known_from: the opset from which on the exporter translates `op`; None where the opset is not
             the reason.
@@ -145,6 +146,12 @@ class Failure:
     clues: tuple[Clue, ...] = ()
     details: str = ""
     known_from: int | None = None
+    refuses_input: bool = False
+
+    def about(self, clue: Clue) -> Failure:
+        """The same kind of failure, of the operator and the module that a clue names."""
+        key = signature(self.stage, self.mode, self.exception_type, clue.op)
+        return replace(self, signature=key, op=clue.op, clues=(clue,))
 
     def __repr__(self) -> str:
         said = self.message.strip().partition("\n")[0][:100]
@@ -158,7 +165,10 @@ class TrialKind(StrEnum):
     EXPORT = "export"  # as the user asks; a submodule gets its inputs as the whole model's capture saw them
     EAGER_INPUTS = "eager inputs"  # a submodule gets its inputs as eager recorded them
     FURTHER_INPUTS = "further inputs"  # the file that was exported, on other values and sizes, and what was asked for
-    NEUTRAL = "neutral"  # with default options and neutral ambient state: no autocast, no default dtype, no inference mode
+    NEUTRAL = (
+        "neutral"  # as the user asks, in the state in which torch starts: no autocast around it
+    )
+    DEFAULT_OPTIONS = "default options"  # with nothing asked of the file's border or versions
 
 
 @dataclass(frozen=True)
@@ -169,7 +179,7 @@ class Trial:
         module: FQN of the module to export; "" is the whole model.
         stubs: FQNs (canonical names) of descendants to replace.
         call: which recorded call of `module` gives the inputs.
-        kind: how it is put. `NEUTRAL` and `FURTHER_INPUTS` are asked of the whole model only.
+        kind: how it is put. Only the first two are asked of submodules.
     """
 
     module: str
@@ -316,6 +326,8 @@ class Outcome:
             of execution.
         edges: differences on inputs at the edge of what the model takes.
         log: what the exporter printed and logged.
+        inputs_as_in_eager: a submodule got exactly what eager gave it, so asking it with eager's
+            inputs is the same question.
         note: what the reader should know, such as why values could not be compared.
         seconds: wall time, process start included.
     """
@@ -333,6 +345,7 @@ class Outcome:
     node_errors: tuple[NodeError, ...] = ()
     edges: tuple[Edge, ...] = ()
     log: str = ""
+    inputs_as_in_eager: bool = False
     note: str = ""
     seconds: float = 0.0
 

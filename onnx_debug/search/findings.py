@@ -37,22 +37,28 @@ class Findings:
         whole: the outcome of the whole model.
         request_at_fault: with nothing asked of borders and versions the model does not fail so: no
             module is to blame.
+        surroundings_at_fault: with the user's options, but without what is around the call, it does
+            not fail so: no module is to blame.
         sufficient: with all culprits replaced the rest passes every stage; None: not asked or
             undecidable.
-        rest: how the rest fails when it does.
     """
 
     whole: Outcome | None = None
     culprits: list[Finding] = field(default_factory=list)
     request_at_fault: bool = False
+    surroundings_at_fault: bool = False
     sufficient: bool | None = None
-    rest: Failure | None = None
     notes: list[str] = field(default_factory=list)
 
     @property
     def names(self) -> frozenset[str]:
         """The culprits' paths."""
         return frozenset(finding.fqn for finding in self.culprits)
+
+    def add(self, found: Finding) -> None:
+        """Take a culprit up, once."""
+        if found.fqn not in self.names:
+            self.culprits.append(found)
 
 
 def alike(one: Failure | None, other: Failure | None) -> bool:
