@@ -223,6 +223,24 @@ def run_session(
     return copies
 
 
+def refused_sizes(
+    session: onnxruntime.InferenceSession, feeds: dict[str, torch.Tensor]
+) -> dict[str, str]:
+    """The inputs of a file whose fixed sizes are not those of what is fed, each with both, in plain words."""
+    found = {}
+    for graph_input in session.get_inputs():
+        fed = feeds.get(graph_input.name)
+        wanted = list(graph_input.shape)
+        if fed is None or len(wanted) != fed.dim():
+            continue
+        if any(
+            isinstance(size, int) and size != given
+            for size, given in zip(wanted, fed.shape, strict=True)
+        ):
+            found[graph_input.name] = f"it takes {wanted}, and is given {list(fed.shape)}"
+    return found
+
+
 def _to_ort(tensor: torch.Tensor) -> Any:
     plain = tensor.detach().cpu().contiguous()
     if plain.dtype is torch.bfloat16:

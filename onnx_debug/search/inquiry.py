@@ -31,7 +31,12 @@ class Inquiry:
         self._answers: dict[Trial, Outcome] = {}
 
     def ask(self, trial: Trial, why: str) -> Ask:
-        """Yield a question once; a repeated one is answered from memory."""
+        """Yield a question once; a repeated one is answered from memory.
+
+        What further inputs showed of the whole model is a part of its answer.
+        """
+        if trial == Trial("") and self.findings.whole is not None:
+            return self.findings.whole
         if trial not in self._answers:
             self._answers[trial] = yield Question(trial, why)
         return self._answers[trial]
@@ -73,14 +78,24 @@ class Inquiry:
         return self.tree.modules[fqn].class_name
 
     def is_artefact(self, failure: Failure) -> bool:
-        """Whether it shows only beside placeholders, at a later stage than the model's own failure."""
+        """Whether it shows only beside placeholders: at another stage than the model's own failure."""
         whole = self.findings.whole
         first = whole.failure if whole is not None else None
         return (
             bool(self.findings.culprits)
             and first is not None
-            and list(Stage).index(failure.stage) > list(Stage).index(first.stage)
+            and failure.stage is not first.stage
         )
+
+    def is_broken(self, failure: Failure) -> bool:
+        """Whether placeholders made it: the model itself got past that stage."""
+        whole = self.findings.whole
+        return whole is not None and whole.failure is not None and _before(failure, whole.failure)
+
+
+def _before(one: Failure, other: Failure) -> bool:
+    order = list(Stage)
+    return order.index(one.stage) < order.index(other.stage)
 
 
 def replacing(what: str, names: Iterable[str]) -> str:

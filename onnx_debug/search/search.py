@@ -73,8 +73,11 @@ class Search:
     def _rounds(self, outcome: Outcome) -> Steps:
         """Replace the culprits that are known, and look for the next in how the rest fails."""
         while outcome.failure is not None:
-            before = self.findings.names
-            yield from self._round(outcome, outcome.failure)
+            before, failure = self.findings.names, outcome.failure
+            whole = self.findings.whole
+            if self._inquiry.is_broken(failure) and whole is not None and whole.failure is not None:
+                outcome, failure = whole, whole.failure  # it says nothing: what is known goes on
+            yield from self._round(outcome, failure)
             if self.findings.request_at_fault or self.findings.names == before:
                 return
             if "" in self.findings.names and not self._inquiry.set_aside:
@@ -84,7 +87,10 @@ class Search:
             outcome = yield from self._ask(
                 Trial("", replaced), replacing("check the rest of the model", replaced)
             )
-            self.findings.sufficient = None if outcome.undecided else outcome.ok
+            unknown = outcome.undecided or (
+                outcome.failure is not None and self._inquiry.is_broken(outcome.failure)
+            )
+            self.findings.sufficient = None if unknown else outcome.ok
 
     def _round(self, outcome: Outcome, failure: Failure) -> Steps:
         found = yield from self._prover.first_of(self._clues(outcome, failure), failure)

@@ -329,7 +329,7 @@ class Session:
         works = outcome is not None and outcome.ok
         if not works and not certain:
             return
-        plain = self._outcomes.get(Trial("", kind=TrialKind.NEUTRAL))
+        plain = self._outcomes.get(Trial("", kind=TrialKind.DEFAULT_OPTIONS))
         exports = "exports" if plain is not None and plain.ok else "gets further"
         self._request = (
             "; ".join(problems)

@@ -94,6 +94,10 @@ class Check:
             if failure is not None:
                 return failure
             compared = True
+        if self._target.untried and not self._skipped:
+            labels = ", ".join(self._bench.case.label(index) for index in self._target.untried)
+            reason = f"its export holds for the given sizes only, so it was not run with {labels}"
+            self._skipped = skipped((Stage.RUN, Stage.COMPARE), reason)
         if not compared and not self._skipped:
             reason = "what eager returns for these inputs is not known"
             self._skipped = skipped((Stage.RUN, Stage.COMPARE), reason)
@@ -121,6 +125,9 @@ class Check:
             self._skipped = skipped((Stage.RUN, Stage.COMPARE), reason)
             return None
         feeds |= self._recorded_outputs(trial, index)
+        refused = runtime.refused_sizes(self._session, feeds)
+        if refused:
+            return self._input_failure(refused, index)
         try:
             names = [*self._runnable.outputs, *self._runnable.reaching]
             found = runtime.run_session(self._session, names, feeds)
@@ -248,10 +255,25 @@ class Check:
 
     def _asked(self, trial: Trial) -> tuple[Asked, ...]:
         """What was asked of the whole model's file, and what it has."""
-        if trial.module or trial.stubs or trial.kind is TrialKind.NEUTRAL:
+        if trial.module or trial.stubs or trial.kind is not TrialKind.EXPORT:
             return ()
         model = onnx.load(self._target.path, load_external_data=False)
         return tuple(compare_request(self._bench.case, model, self._target.feeds[0], self._hints))
+
+    def _input_failure(self, refused: dict[str, str], index: int) -> Failure:
+        """The file's own border refuses a size before any node runs."""
+        placeholders = {hole.name: hole.module for hole in self._runnable.holes}
+        for name, sizes in refused.items():
+            if name in placeholders:
+                raise UnresolvedError(
+                    f"the placeholder of {placeholders[name]} returns a fixed size: {sizes}"
+                )
+        said = "; ".join(f"{name}: {sizes}" for name, sizes in refused.items())
+        where = f"with {self._bench.case.label(index)}: " if index else ""
+        message = f"{where}the file takes inputs of other sizes. {said}"
+        key = signature(Stage.RUN, Mode.ERROR, "InputSizes")
+        clues = tuple(self._frozen(index))
+        return Failure(Stage.RUN, Mode.ERROR, key, "", message, clues=clues, refuses_input=True)
 
     def _runtime_failure(self, stage: Stage, error: Exception, index: int = 0) -> Failure:
         kind = type(error).__name__

@@ -60,6 +60,9 @@ class Target:
     Attributes:
         feeds: for each inputs position, the flat list of what is passed.
         expected: for each inputs position, the tensors that eager returns; None: run it to know.
+        untried: positions of inputs for which this export does not hold: a part of the model whose
+            sizes were fixed for the export is never run on others.
+        inputs_as_in_eager: as in `Outcome`.
     """
 
     module: nn.Module
@@ -70,11 +73,13 @@ class Target:
     feeds: Mapping[int, Sequence[Any]]
     expected: Mapping[int, Sequence[torch.Tensor] | None]
     path: Path
+    untried: Sequence[int] = ()
+    inputs_as_in_eager: bool = False
 
 
 def whole_target(bench: Bench, trial: Trial) -> Target:
     """The whole model, called as the user calls it."""
-    case, neutral = bench.case, trial.kind is TrialKind.NEUTRAL
+    case, neutral = bench.case, trial.kind is not TrialKind.EXPORT
     options = (
         {k: v for k, v in case.options.items() if k not in _REPORTS}
         if trial.stubs or neutral
@@ -126,53 +131,50 @@ def part_target(bench: Bench, trial: Trial) -> Target:
     if call is None or call.arguments is None:
         problem = call.problem if call is not None else "it is not called"
         raise UnresolvedError(f"the inputs of {trial.module} cannot be recorded: {problem}")
-    traced = _traced(bench, trial)
-    inputs = (
-        submodule.inputs_as_recorded(call)
-        if traced is None
-        else submodule.inputs_as_traced(call, traced)
-    )
+    others = {index: found for index, found in calls.items() if index and found is not None}
+    inputs = _inputs_alone(bench, trial, call, list(others.values()))
     module = bench.names.modules[trial.module]
     returned = call.output.tensors() if call.output is not None else None
     wrapper = submodule.Alone(module, inputs.template, inputs.numbers, inputs.leaves, returned)
     feeds: dict[int, Sequence[Any]] = {0: inputs.leaves}
-    expected: dict[int, Any] = {0: None}
-    if inputs.from_eager and call.output is not None:
-        expected[0] = call.output.tensors()
-        for index, other in calls.items():
-            if (
-                index
-                and other is not None
-                and other.arguments is not None
-                and other.output is not None
-            ):
-                feeds[index], expected[index] = list(other.arguments.leaves), other.output.tensors()
-    options = bench.case.submodule_options()
-    if bench.case.dynamo:
-        shapes = submodule.dynamic_shapes(inputs, required=bench.require_dynamic)
-        options |= {} if shapes is None else {"dynamic_shapes": shapes}
-    else:
-        axes = (
-            submodule.dynamic_axes([found for found in calls.values() if found is not None])
-            if bench.case.asks_dynamic
-            else {}
-        )
-        # Tracing leaves out the inputs that nothing uses: by their names the others are known.
-        options |= {
-            "input_names": [f"input_{i}" for i in range(len(inputs.leaves))],
-            "dynamic_axes": axes,
-        }
-    locator = locate.Locator(bench.names, trial.module, INNER)
+    expected: dict[int, Any] = {0: returned if inputs.from_eager else None}
+    for index, other in others.items():
+        if inputs.takes(other) and other.arguments is not None and other.output is not None:
+            feeds[index], expected[index] = list(other.arguments.leaves), other.output.tensors()
     return Target(
         wrapper,
         tuple(inputs.leaves),
         {},
-        options,
-        locator,
+        bench.case.submodule_options() | _border_alone(bench, inputs),
+        locate.Locator(bench.names, trial.module, INNER),
         feeds,
         expected,
         bench.directory / "model.onnx",
+        untried=tuple(index for index in others if index not in feeds),
+        inputs_as_in_eager=inputs.as_in_eager,
     )
+
+
+def _inputs_alone(
+    bench: Bench, trial: Trial, call: Call, others: Sequence[Call]
+) -> submodule.AloneInputs:
+    assert call.arguments is not None
+    static = [()] * len(call.arguments.leaves)
+    varying = submodule.varying_sizes([call, *others]) if bench.case.asks_dynamic else static
+    traced = _traced(bench, trial)
+    if traced is None:
+        return submodule.inputs_as_recorded(call, varying)
+    return submodule.inputs_as_traced(call, traced, varying)
+
+
+def _border_alone(bench: Bench, inputs: submodule.AloneInputs) -> dict[str, Any]:
+    """The options that say which sizes of the inputs are dynamic, and what the inputs are called."""
+    if bench.case.dynamo:
+        shapes = submodule.dynamic_shapes(inputs, required=bench.require_dynamic)
+        return {} if shapes is None else {"dynamic_shapes": shapes}
+    # Tracing leaves out the inputs that nothing uses: by their names the others are known.
+    names = [f"input_{i}" for i in range(len(inputs.leaves))]
+    return {"input_names": names, "dynamic_axes": submodule.dynamic_axes(inputs)}
 
 
 def _call(recording: Recording, trial: Trial) -> Call | None:

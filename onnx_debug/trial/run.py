@@ -28,6 +28,7 @@ from onnx_debug.eager.leaf import describe_leaf
 from onnx_debug.eager.packing import PackingError, unpack
 from onnx_debug.eager.recorder import Recorder, Recording
 from onnx_debug.explain import exceptions, graph_nodes, traced_lines
+from onnx_debug.request.case import Case
 from onnx_debug.trial import capture, partial_graph
 from onnx_debug.trial.load_run_compare import Check
 from onnx_debug.trial.placeholders import Stub, StubError
@@ -57,13 +58,14 @@ def run_trial(bench: Bench, trial: Trial) -> Answer:
         trial: the question.
     """
     start = time.perf_counter()
-    if trial.kind is TrialKind.NEUTRAL:
-        bench = replace(bench, case=bench.case.minimal().undisturbed())
+    bench = replace(bench, case=_case_of(bench.case, trial.kind))
     try:
         with bench.case.entered():
             target = whole_target(bench, trial) if not trial.module else part_target(bench, trial)
             stubs = install_stubs(bench, trial)
             answer = _export_and_run(bench, trial, target, stubs)
+        same = target.inputs_as_in_eager
+        answer = replace(answer, outcome=replace(answer.outcome, inputs_as_in_eager=same))
     except (UnresolvedError, StubError, PackingError) as error:
         answer = Answer(Outcome(unresolved=str(error)))
     except Exception as error:  # noqa: BLE001 - our own mistake must not pass for a failure of the user's model
@@ -75,6 +77,12 @@ def run_trial(bench: Bench, trial: Trial) -> Answer:
             )
         )
     return replace(answer, outcome=replace(answer.outcome, seconds=time.perf_counter() - start))
+
+
+def _case_of(case: Case, kind: TrialKind) -> Case:
+    if kind is TrialKind.NEUTRAL:
+        return case.undisturbed()
+    return case.minimal().undisturbed() if kind is TrialKind.DEFAULT_OPTIONS else case
 
 
 def _export_and_run(bench: Bench, trial: Trial, target: Target, stubs: list[Stub]) -> Answer:

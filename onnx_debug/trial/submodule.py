@@ -85,9 +85,11 @@ class AloneInputs:
     Attributes:
         leaves: the tensors.
         numbers: for each, "" for a tensor, "size" or "item" for a number in tensor form.
-        dynamic: for each, the dimensions that were symbolic inside the model.
+        dynamic: for each, the dimensions whose size is not always the same: those that were
+            symbolic inside the model, and those that differ between recorded calls.
         from_eager: the values are exactly what the eager run recorded, so its outputs are the
             expected ones.
+        as_in_eager: beside their values, all that the exporter sees of them is as in eager.
     """
 
     template: bytes
@@ -95,18 +97,35 @@ class AloneInputs:
     numbers: list[str]
     dynamic: list[tuple[int, ...]]
     from_eager: bool
+    as_in_eager: bool = False
+
+    def takes(self, call: Call) -> bool:
+        """Whether an export with these inputs holds for a recorded call too: only its dynamic sizes differ."""
+        if call.arguments is None or call.output is None or not self.from_eager:
+            return False
+        return call.arguments.template == self.template and all(
+            set(axes or ()) <= set(allowed) and axes is not None
+            for axes, allowed in zip(
+                map(_differing, self.leaves, call.arguments.leaves), self.dynamic, strict=True
+            )
+        )
 
 
-def inputs_as_recorded(call: Call) -> AloneInputs:
+def inputs_as_recorded(call: Call, varying: Sequence[tuple[int, ...]]) -> AloneInputs:
     """The inputs of an eager call."""
     assert call.arguments is not None
     leaves = [live_copy(leaf) for leaf in call.arguments.leaves]
     return AloneInputs(
-        call.arguments.template, leaves, [""] * len(leaves), [()] * len(leaves), from_eager=True
+        call.arguments.template,
+        leaves,
+        [""] * len(leaves),
+        list(varying),
+        from_eager=True,
+        as_in_eager=True,
     )
 
 
-def inputs_as_traced(call: Call, traced: Call) -> AloneInputs:
+def inputs_as_traced(call: Call, traced: Call, varying: Sequence[tuple[int, ...]]) -> AloneInputs:
     """The inputs as the capture saw them, with the eager call's values wherever shape and dtype agree.
 
     A model may hand on other things while it is captured: a mask instead of None, a symbolic number
@@ -125,9 +144,36 @@ def inputs_as_traced(call: Call, traced: Call) -> AloneInputs:
         made.append(tensor)
         numbers.append(number)
         dynamic.append((0,) if number == "size" else leaf.dynamic)
-    return AloneInputs(
-        traced.arguments.template, made, numbers, dynamic, exact and not any(numbers)
+    exact = exact and not any(numbers)
+    if exact:  # what came before in the model may have fixed a size that this module could follow
+        dynamic = [(*one, *other) for one, other in zip(dynamic, varying, strict=True)]
+    same = exact and all(
+        bool(seen.requires_grad) == leaf.requires_grad
+        for seen, leaf in zip(traced.arguments.leaves, call.arguments.leaves, strict=True)
     )
+    return AloneInputs(traced.arguments.template, made, numbers, dynamic, exact, same)
+
+
+def varying_sizes(calls: Sequence[Call]) -> list[tuple[int, ...]]:
+    """For each leaf of the first call, the dimensions that have another size in one of the others."""
+    first = calls[0].arguments
+    assert first is not None
+    found: list[set[int]] = [set() for _ in first.leaves]
+    for other in calls[1:]:
+        if other.arguments is None or len(other.arguments.leaves) != len(first.leaves):
+            continue
+        for axes, one, two in zip(found, first.leaves, other.arguments.leaves, strict=True):
+            axes |= set(_differing(one, two) or ())
+    return [tuple(sorted(axes)) for axes in found]
+
+
+def _differing(one: Any, other: Any) -> tuple[int, ...] | None:
+    """The dimensions in which two tensors differ; None when they are no tensors of one rank."""
+    if not (isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor)):
+        return None
+    if one.dim() != other.dim():
+        return None
+    return tuple(axis for axis in range(one.dim()) if one.shape[axis] != other.shape[axis])
 
 
 def _number_kind(leaf: Leaf) -> str:
@@ -185,28 +231,6 @@ def dynamic_shapes(inputs: AloneInputs, *, required: bool) -> tuple[tuple[Any, .
     return (tuple(dict.fromkeys(axes, mark) if axes else None for axes in inputs.dynamic),)
 
 
-def dynamic_axes(calls: Sequence[Call]) -> dict[str, list[int]]:
-    """`dynamic_axes` for the legacy exporter: the dimensions that differ between the recorded inputs, as `input_<i>`."""
-    found: dict[str, list[int]] = {}
-    first = calls[0].arguments
-    for other in calls[1:]:
-        if (
-            first is None
-            or other.arguments is None
-            or len(other.arguments.leaves) != len(first.leaves)
-        ):
-            continue
-        for position, (one, two) in enumerate(
-            zip(first.leaves, other.arguments.leaves, strict=True)
-        ):
-            if (
-                isinstance(one, torch.Tensor)
-                and isinstance(two, torch.Tensor)
-                and one.dim() == two.dim()
-            ):
-                axes = [axis for axis in range(one.dim()) if one.shape[axis] != two.shape[axis]]
-                if axes:
-                    found[f"input_{position}"] = sorted(
-                        {*found.get(f"input_{position}", []), *axes}
-                    )
-    return found
+def dynamic_axes(inputs: AloneInputs) -> dict[str, list[int]]:
+    """`dynamic_axes` for the legacy exporter, whose inputs are called `input_<i>`."""
+    return {f"input_{i}": sorted(set(axes)) for i, axes in enumerate(inputs.dynamic) if axes}
