@@ -36,7 +36,7 @@ def test_a_packed_sequence_passes_the_border_as_tensors():
     sequence = pack_sequence([torch.randn(3, 2), torch.randn(2, 2)])
     model = TakesPacked()
     call = recording_of(model, sequence).of("")[0]
-    inputs = submodule.inputs_as_recorded(call)
+    inputs = submodule.inputs_as_recorded(call, [()] * len(call.arguments.leaves))
     wrapper = submodule.Alone(model, inputs.template, inputs.numbers, inputs.leaves)
     assert torch.allclose(wrapper(*inputs.leaves)[0], model(sequence).data)
 
@@ -110,7 +110,7 @@ def eager(*tensors):
 def test_inputs_take_values_from_eager_and_sizes_from_the_capture():
     value = torch.randn(2, 5)
     inputs = submodule.inputs_as_traced(
-        eager(value), traced(Leaf(torch.float32, ("s0", 5), (2, 5), requires_grad=True))
+        eager(value), traced(Leaf(torch.float32, ("s0", 5), (2, 5), requires_grad=True)), [()]
     )
     assert torch.equal(inputs.leaves[0], value)
     assert inputs.dynamic == [(0,)]
@@ -122,7 +122,7 @@ def test_inputs_take_values_from_eager_and_sizes_from_the_capture():
 def test_a_tensor_that_only_the_capture_saw_is_made_up():
     mask = Leaf(torch.bool, (2, 5), (2, 5))
     inputs = submodule.inputs_as_traced(
-        eager(torch.randn(2, 5)), traced(Leaf(torch.float32, (2, 5), (2, 5)), mask)
+        eager(torch.randn(2, 5)), traced(Leaf(torch.float32, (2, 5), (2, 5)), mask), [()]
     )
     assert inputs.leaves[1].all()
     assert not inputs.from_eager
@@ -131,12 +131,34 @@ def test_a_tensor_that_only_the_capture_saw_is_made_up():
 def test_a_symbolic_number_becomes_a_tensor_to_read_it_from():
     length = Leaf(None, (), (5,), number="int", expression="s0")
     inputs = submodule.inputs_as_traced(
-        eager(torch.randn(2)), traced(Leaf(torch.float32, (2,), (2,)), length)
+        eager(torch.randn(2)), traced(Leaf(torch.float32, (2,), (2,)), length), [()]
     )
     assert inputs.numbers == ["", "size"]
     assert inputs.leaves[1].shape == (5,)
 
 
-def test_legacy_dynamic_axes_are_the_sizes_that_differ():
-    calls = [eager(torch.zeros(2, 5), torch.zeros(3)), eager(torch.zeros(4, 5), torch.zeros(3))]
-    assert submodule.dynamic_axes(calls) == {"input_0": [0]}
+def test_the_sizes_that_differ_between_calls_are_dynamic():
+    first, second = (
+        eager(torch.zeros(2, 5), torch.zeros(3)),
+        eager(torch.zeros(4, 5), torch.zeros(3)),
+    )
+    inputs = submodule.inputs_as_recorded(first, submodule.varying_sizes([first, second]))
+    assert inputs.dynamic == [(0,), ()]
+    assert submodule.dynamic_axes(inputs) == {"input_0": [0]}
+
+
+def test_an_export_holds_only_for_calls_that_differ_in_its_dynamic_sizes():
+    first = eager(torch.zeros(2, 5))
+    inputs = submodule.inputs_as_recorded(first, [(0,)])
+    other, longer = eager(torch.zeros(4, 5)), eager(torch.zeros(2, 6))
+    for call in (other, longer):
+        call.output = pack(torch.zeros(1))
+    assert inputs.takes(other)
+    assert not inputs.takes(longer)
+
+
+def test_a_size_that_varies_is_dynamic_though_the_capture_saw_it_fixed():
+    leaf = Leaf(torch.float32, (2, 5), (2, 5))
+    inputs = submodule.inputs_as_traced(eager(torch.zeros(2, 5)), traced(leaf), [(1,)])
+    assert inputs.dynamic == [(1,)]
+    assert inputs.as_in_eager

@@ -92,7 +92,7 @@ class Call:
         arguments: `(args, kwargs)` before the call.
         output: what it returned; None when it did not return.
         mutated: positions of the argument leaves that the call changed in place and did not return.
-        specialized: a symbolic size of the arguments became a number before the call returned.
+        specialized: a symbolic size of the model's inputs became a number before the call returned.
         problem: why the call could not be recorded; empty when it was.
     """
 
@@ -216,6 +216,11 @@ class Recorder:
         """The running modules, outermost first."""
         return [self.recording.calls[position].fqn for position in self._running]
 
+    def mark_specialized(self) -> None:
+        """A symbolic size of the model's inputs has become a number in the calls that are under way."""
+        for position in self._running:
+            self.recording.calls[position].specialized = True
+
     def _enter(
         self, fqn: str, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[Call, list[tuple[Any, int | None]]]:
@@ -232,7 +237,6 @@ class Recorder:
         return call, [(leaf, tensors.version(leaf)) for leaf in packed.leaves]
 
     def _finish(self, call: Call, leaves: list[tuple[Any, int | None]], output: Any) -> None:
-        call.specialized = _became_numbers(call, [leaf for leaf, _ in leaves])
         packed = self._pack(call, output)
         returned = {id(leaf) for leaf in packed.leaves} if packed is not None else set()
         changed = [
@@ -254,14 +258,6 @@ class Recorder:
         except PackingError as error:
             call.problem = str(error)
             return None
-
-
-def _became_numbers(call: Call, leaves: list[Any]) -> bool:
-    before = call.arguments.leaves if call.arguments is not None else ()
-    return any(
-        isinstance(kept, Leaf) and kept.dynamic != describe_leaf(leaf).dynamic
-        for kept, leaf in zip(before, leaves, strict=False)
-    )
 
 
 class CloneOnce:

@@ -82,9 +82,7 @@ class Inquiry:
         whole = self.findings.whole
         first = whole.failure if whole is not None else None
         return (
-            bool(self.findings.culprits)
-            and first is not None
-            and failure.stage is not first.stage
+            bool(self.findings.culprits) and first is not None and failure.stage is not first.stage
         )
 
     def is_broken(self, failure: Failure) -> bool:

@@ -99,6 +99,8 @@ def export(
         clue = _specialization(size, name, locator)
         if clue is not None:
             specialized.append((symbol, clue))
+            if recorder.recording.calls and _of_inputs([(symbol, clue)], recorder.recording):
+                recorder.mark_specialized()
 
     output = io.StringIO()
     with contextlib.ExitStack() as watching:
