@@ -265,23 +265,27 @@ class Search:
 
         A module that holds another culprit is asked first: the smaller one is enough, or it is not.
         """
-        if self.findings.sufficient is not True:
-            return
-        for finding in self._doubtful():
-            others = self._inquiry.replaceable - {finding.fqn}
-            outcome = yield from self._ask(
-                Trial("", others), f"is {finding.fqn} needed? Everything else is replaced"
+        asked: set[str] = set()
+        while self.findings.sufficient is True:
+            finding = next((one for one in self._doubtful() if one.fqn not in asked), None)
+            if finding is None:
+                return
+            asked.add(finding.fqn)
+            yield from self._ask_whether_needed(finding)
+
+    def _ask_whether_needed(self, finding: Finding) -> Steps:
+        fqn, culprits = finding.fqn, self.findings.culprits
+        others = self._inquiry.replaceable - {fqn}
+        why = f"is {fqn} needed? Everything else is replaced"
+        outcome = yield from self._ask(Trial("", others), why)
+        if outcome.ok:
+            culprits.remove(finding)
+            self.findings.notes.append(
+                f"{fqn} also fails alone, but does not block: with the others replaced the model passes."
             )
-            if outcome.ok:
-                self.findings.culprits.remove(finding)
-                self.findings.notes.append(
-                    f"{finding.fqn} also fails alone, but does not block: with the others replaced the model passes."
-                )
-                continue
-            necessary = True if outcome.failed else None
-            position = self.findings.culprits.index(finding)
-            proof = replace(finding.proof, necessary=necessary)
-            self.findings.culprits[position] = replace(finding, proof=proof)
+            return
+        proof = replace(finding.proof, necessary=True if outcome.failed else None)
+        culprits[culprits.index(finding)] = replace(finding, proof=proof)
 
     def _doubtful(self) -> list[Finding]:
         """Whose need is asked: all of a few; of many, those that hold another one or did not fail alone."""
