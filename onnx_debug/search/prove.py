@@ -245,4 +245,8 @@ def _with_what_led_there(own: Clue, whole: Clue) -> Clue:
     found = (
         replace(own, source=whole.source, below=whole.below) if own.source in whole.below else own
     )
-    return found if own.reason else replace(found, kind=whole.kind, reason=whole.reason)
+    if own.reason and not (whole.reason and whole.kind is own.kind):
+        return found
+    return replace(
+        found, kind=whole.kind, reason=whole.reason
+    )  # in the names of the model's inputs
