@@ -259,7 +259,7 @@ def test_what_is_around_the_call_is_asked_before_any_module():
     assert question.trial.kind is TrialKind.NEUTRAL
     with pytest.raises(StopIteration):
         steps.send(Outcome(passed=tuple(Stage)))
-    assert search.findings.surroundings_at_fault
+    assert search.findings.request_at_fault
     assert not search.findings.culprits
 
 

@@ -35,10 +35,8 @@ class Findings:
 
     Attributes:
         whole: the outcome of the whole model.
-        request_at_fault: with nothing asked of borders and versions the model does not fail so: no
-            module is to blame.
-        surroundings_at_fault: with the user's options, but without what is around the call, it does
-            not fail so: no module is to blame.
+        request_at_fault: with nothing asked of borders and versions, or with nothing unusual around
+            the call, the model does not fail so: no module is to blame.
         sufficient: with all culprits replaced the rest passes every stage; None: not asked or
             undecidable.
     """
@@ -46,7 +44,6 @@ class Findings:
     whole: Outcome | None = None
     culprits: list[Finding] = field(default_factory=list)
     request_at_fault: bool = False
-    surroundings_at_fault: bool = False
     sufficient: bool | None = None
     notes: list[str] = field(default_factory=list)
 

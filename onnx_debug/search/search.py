@@ -223,7 +223,7 @@ class Search:
             why = f"does it fail without what is around the call ({self._surroundings})?"
             outcome = yield from self._ask(Trial("", kind=TrialKind.NEUTRAL), why)
             if not outcome.undecided and not alike(outcome.failure, failure):
-                self.findings.surroundings_at_fault = True
+                self.findings.request_at_fault = True
                 return True
         fixed = any(clue.kind is ClueKind.SPECIALIZATION for clue in failure.clues)
         refused = failure.refuses_input and not fixed

@@ -282,7 +282,9 @@ class Session:
         if found.outcome.failure is not None or found.outcome.unresolved:
             self._state = SearchState.FINISHED
         else:
-            self._search = Search(found.tree())
+            asks = self._case.minimal().options.keys() != self._case.options.keys()
+            around = str(self._case.surroundings)
+            self._search = Search(found.tree(), asks=asks, surroundings=around)
             self._asking = self._search.run()
             self._question = next(self._asking)
         self.on_event(Started(len(found.modules)))
@@ -329,13 +331,7 @@ class Session:
         works = outcome is not None and outcome.ok
         if not works and not certain:
             return
-        plain = self._outcomes.get(Trial("", kind=TrialKind.DEFAULT_OPTIONS))
-        exports = "exports" if plain is not None and plain.ok else "gets further"
-        self._request = (
-            "; ".join(problems)
-            or unmet
-            or f"it does not fit the model: with default options it {exports}"
-        )
+        self._request = "; ".join(problems) or unmet or self._unexplained()
         if outcome is not None and works and self._want_fixes:
             difference = max((row.max_abs_diff for row in outcome.comparisons), default=0.0)
             self._fixes = (
@@ -347,6 +343,15 @@ class Session:
                     code=call,
                 ),
             )
+
+    def _unexplained(self) -> str:
+        """That the request is at fault, where no call is found that works."""
+        said = "it does not fit the model: with default options it"
+        plain = self._outcomes.get(Trial("", kind=TrialKind.DEFAULT_OPTIONS))
+        if plain is None:
+            said = f"{self._case.surroundings}; without that it"
+            plain = self._outcomes.get(Trial("", kind=TrialKind.NEUTRAL))
+        return f"{said} {'exports' if plain is not None and plain.ok else 'fails in another way'}"
 
     def _answer(self, question: Question) -> tuple[Step, Outcome]:
         trial = question.trial
