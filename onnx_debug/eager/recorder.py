@@ -21,7 +21,6 @@ from onnx_debug.compat import modules, tensors
 from onnx_debug.data.call_tree import CallInfo, Tree
 from onnx_debug.data.diagnosis import ModuleInfo
 from onnx_debug.data.outcome import Source
-from onnx_debug.eager.leaf import Leaf, describe_leaf
 from onnx_debug.eager.packing import Packed, PackingError, pack
 
 
