@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from onnx_debug.data.diagnosis import TensorInfo
 from onnx_debug.data.outcome import Clue, ClueKind, Decision, Failure, Mode, Stage
 from onnx_debug.render.messages import content, first_line
 from onnx_debug.render.reasons import advice, reason
+from onnx_debug.render.words import shape
 
 
 def failure(stage: Stage, exception: str = "", message: str = "", **facts) -> Failure:
@@ -31,6 +33,11 @@ def failure(stage: Stage, exception: str = "", message: str = "", **facts) -> Fa
             'Constraints violated (batch)! For more information, run with TORCH_LOGS="+dynamic".\n'
             "  - Not all values of batch are valid because batch was inferred to be a constant (2).",
             "Constraints violated (batch): Not all values of batch are valid because batch was inferred to be a constant (2).",
+        ),
+        (
+            "with check input 1: [ONNXRuntimeError] : 2 : INVALID_ARGUMENT : Got invalid dimensions for input: state "
+            "for the following indices\n index: 1 Got: 3 Expected: 1\n Please fix either the inputs/outputs or the model.",
+            "with check input 1: Got invalid dimensions for input: state for the following indices index: 1 Got: 3 Expected: 1",
         ),
         ("", ""),
     ],
@@ -76,9 +83,16 @@ def test_no_advice_points_to_a_line_that_is_not_shown(stage, dynamo):
     )
 
 
-@pytest.mark.parametrize("kind", [ClueKind.FRAME, ClueKind.TRACER_WARNING])
-def test_each_of_the_four_decisions_has_its_words_and_its_cure(kind):
+@pytest.mark.parametrize(
+    ("kind", "dynamo"), [(ClueKind.FRAME, True), (ClueKind.TRACER_WARNING, False)]
+)
+def test_each_of_the_four_decisions_has_its_words_and_its_cure(kind, dynamo):
     found = failure(Stage.CAPTURE, "GuardOnDataDependentSymNode")
     clues = [Clue("a", kind, decision=decision) for decision in Decision]
     assert len({reason(found, clue) for clue in clues}) == len(clues)
-    assert len({advice(found, clue) for clue in clues}) == len(clues)
+    assert len({advice(found, clue, dynamo=dynamo) for clue in clues}) == len(clues)
+
+
+def test_a_formula_of_sizes_stands_as_the_example_s_number():
+    info = TensorInfo("x", "float32", (2, 5, 8), ("batch", "((s93 - 1)//2) + 1", 8))
+    assert shape(info) == "[batch, 5, 8]"

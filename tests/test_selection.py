@@ -182,6 +182,7 @@ def test_another_path_without_gradients_is_a_finding_of_its_own():
     assert found.ok
     (edge,) = [edge for edge in found.edges if edge.kind is EdgeKind.GRADIENTS]
     assert "torch.no_grad()" in edge.inputs
+    assert edge.fqn == "encoder"
 
 
 def test_a_model_that_detects_nothing_says_so():

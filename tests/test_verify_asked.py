@@ -43,7 +43,7 @@ def test_a_dimension_that_came_out_fixed_is_a_problem_with_its_line():
         [fixed],
         dynamic_shapes=shapes,
     )
-    assert problems(found) == {"dynamic_shapes['x'][1]": "it came out fixed at 5"}
+    assert problems(found) == {"dynamic_shapes['x'][1]": "the file hard-codes 5"}
     assert found["dynamic_shapes['x'][1]"].clue is fixed
     assert (found["dynamic_shapes['y'][1]"].asked, found["dynamic_shapes['y'][1]"].got) == (
         "dynamic (time)",
@@ -89,7 +89,7 @@ def test_axes_for_names_that_nothing_has_are_a_problem_of_the_legacy_exporter():
     )
     assert problems(found) == {
         "dynamic_axes['image']": "no input or output has this name",
-        "dynamic_axes['z'][0]": "it came out fixed at 2",
+        "dynamic_axes['z'][0]": "the file hard-codes 2",
     }
 
 
@@ -138,5 +138,5 @@ def test_sizes_that_were_tried_stand_beside_what_was_asked():
     ]
     first, second = with_sizes([found[batch], found[time]], tried)
     assert (first.works, first.fails, first.rejected) == ((4,), (1,), (9,))
-    assert found[time].problem == "it came out fixed at 5"
+    assert found[time].problem == "the file hard-codes 5"
     assert (second.problem, second.got) == ("", "5; the model itself takes no other size")

@@ -179,3 +179,16 @@ def test_branches_are_walked_and_buffers_are_no_outputs(model, culprits, tmp_pat
     assert [origin.fqn for origin in found.origins] == culprits
     assert len(found.outputs) == 1
     assert all(origin.op.startswith("aten::_native_batch_norm") for origin in found.origins)
+
+
+def test_a_sum_of_what_cancels_is_rounding_and_blames_nobody(tmp_path):
+    class Centred(nn.Module):
+        def forward(self, x):
+            centred = x - x.mean(-1, keepdim=True)
+            return centred.sum(-1)
+
+    x = torch.randn(8, 333)
+    program = exported(Centred(), (x,), tmp_path / "m.onnx")
+    found = compare_values(program, tmp_path / "m.onnx", [x], Locator(ModuleNames(Centred())))
+    assert float(found.outputs[0].abs().max()) < 1e-4
+    assert found.origins == []

@@ -255,7 +255,7 @@ class Asked:
             `input_names[1]`.
         asked, got: both in plain words.
         problem: why that is wrong; empty when it is fine.
-        clue: the module and line that fixed a dimension, if known.
+        clue: the module and line that hard-codes a dimension, if known.
         works, fails, rejected: other sizes on which ONNX agrees, on which it does not, and that the
             eager module itself does not accept.
     """

@@ -283,7 +283,7 @@ class CloneOnce:
 
 def copy_tensor(tensor: torch.Tensor) -> torch.Tensor:
     """A detached copy with the same values, strides and `requires_grad`."""
-    if tensor.layout is not torch.strided or tensor.is_quantized:
+    if tensor.layout is not torch.strided or tensor.is_quantized or tensor.is_nested:
         return tensor.detach().clone()
     plain = tensor.detach()
     twin = torch.empty_strided(plain.shape, plain.stride(), dtype=plain.dtype, device=plain.device)

@@ -51,22 +51,29 @@ def fresh_values(inputs: Inputs, seed: int, *, scale: float = 1.0) -> Inputs:
     return replace_tensors(inputs, lambda tensor: fresh_tensor(tensor, generator, scale))
 
 
-def nudged_values(inputs: Inputs, digits: float = 2.0) -> Inputs:
-    """The inputs with every number that has a fraction changed by that many units of its last digit: as rounding may change it."""
+def nudged_values(inputs: Inputs, digits: float = 2.0, floor: float = 0.0) -> Inputs:
+    """The inputs with every number that has a fraction changed as rounding may change it; arguments as of `nudged`."""
     generator = torch.Generator().manual_seed(0)
+    return replace_tensors(inputs, lambda tensor: nudged(tensor, digits, generator, floor))
 
-    def nudge(tensor: torch.Tensor) -> torch.Tensor:
-        if not tensor.is_floating_point() or tensor.layout is not torch.strided:
-            return tensor
-        plain = tensor.detach().cpu().to(torch.float64)
-        by = (
-            digits
-            * torch.finfo(tensor.dtype).eps
-            * torch.randn(plain.shape, generator=generator, dtype=torch.float64)
-        )
-        return like(tensor, plain * (1 + by))
 
-    return replace_tensors(inputs, nudge)
+def nudged(
+    tensor: torch.Tensor, digits: float, generator: torch.Generator, floor: float = 0.0
+) -> torch.Tensor:
+    """The tensor with every number that has a fraction changed by that many units of its last digit.
+
+    Args:
+        tensor: any; whole numbers and truth values stay.
+        digits: how many units.
+        generator: draws the changes.
+        floor: a smaller number changes as if it were this large.
+    """
+    if not tensor.is_floating_point() or tensor.layout is not torch.strided:
+        return tensor
+    plain = tensor.detach().cpu().to(torch.float64)
+    drawn = torch.randn(plain.shape, generator=generator, dtype=torch.float64)
+    by = digits * torch.finfo(tensor.dtype).eps * drawn
+    return like(tensor, plain + by * plain.abs().clamp_min(floor))
 
 
 def replace_tensors(inputs: Inputs, change: Callable[[torch.Tensor], torch.Tensor]) -> Inputs:

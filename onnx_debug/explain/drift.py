@@ -77,6 +77,7 @@ def by_rounding(
     got: Sequence[torch.Tensor],
     ask: Ask,
     tolerance: Tolerance,
+    floor: float = 0.0,
 ) -> str:
     """Why rounding alone explains every wrong row, in plain words; empty where it does not.
 
@@ -86,6 +87,8 @@ def by_rounding(
         wanted, got: their answers.
         ask: eager's answer to other inputs.
         tolerance: how far values may differ.
+        floor: where the model selects, smaller inputs change as if they were this large: what ties
+            exactly would tie for ever.
     """
     wanted = runtime.flat_tensors(wanted)
     wrong = [position for position, row in enumerate(rows) if row.problem]
@@ -93,11 +96,12 @@ def by_rounding(
         return ""
     others = all(_other_rows(wanted[one], got[one], tolerance) for one in wrong)
     for digits in _DIGITS if others else _DIGITS[:1]:
-        again = _nudged(inputs, digits, ask)
+        small = digits == _DIGITS[0]
+        again = _nudged(inputs, digits, 0.0 if small else floor, ask)
         if len(again) != len(wanted):
             continue
         moved = compare.compare_outputs([row.output for row in rows], wanted, again, tolerance)
-        if digits == _DIGITS[0] and all(_moved_as_far(rows[one], moved[one]) for one in wrong):
+        if small and all(_moved_as_far(rows[one], moved[one]) for one in wrong):
             return _IN_EAGER
         if others and all(
             moved[one].problem and _other_rows(wanted[one], again[one], tolerance) for one in wrong
@@ -106,9 +110,9 @@ def by_rounding(
     return ""
 
 
-def _nudged(inputs: Inputs, digits: float, ask: Ask) -> list[torch.Tensor]:
+def _nudged(inputs: Inputs, digits: float, floor: float, ask: Ask) -> list[torch.Tensor]:
     try:
-        return runtime.flat_tensors(ask(nudged_values(inputs, digits)) or ())
+        return runtime.flat_tensors(ask(nudged_values(inputs, digits, floor)) or ())
     except PackingError:
         return []
 

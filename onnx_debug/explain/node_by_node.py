@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +18,17 @@ import torch
 from torch import fx
 from torch.export.graph_signature import InputKind, OutputKind
 
-from onnx_debug.compat.graphs import operator_name
-from onnx_debug.data.outcome import Clue, ClueKind, NodeError
+from onnx_debug.compat.graphs import argument_names, operator_name
+from onnx_debug.data.outcome import Clue, ClueKind, Comparison, NodeError
+from onnx_debug.eager.values import nudged
 from onnx_debug.explain.graph_nodes import from_fx_node
+from onnx_debug.explain.known_wrong import known_wrong
 from onnx_debug.explain.locate import Locator
 from onnx_debug.onnx_file.compare import Tolerance, compare_outputs
 from onnx_debug.onnx_file.intermediate import OnnxValues
 
 _MEMORY = 1 << 30
+_DIGITS = 4.0  # units of the last digit that rounding may change in the inputs of one operator
 
 
 @dataclass
@@ -79,14 +82,16 @@ def compare_values(
     for node, row in walk.wrong:
         maker = node.all_input_nodes[0] if node.target is operator.getitem else node
         walk.found.origins += [
-            _with_reason(clue, row) for clue in from_fx_node(maker, locator, ClueKind.VALUE)
+            _with_reason(clue, row, maker) for clue in from_fx_node(maker, locator, ClueKind.VALUE)
         ]
     walk.found.sessions = walk.onnx.sessions
     return walk.found
 
 
-def _with_reason(clue: Clue, row: NodeError) -> Clue:
-    reason = f"gets the right inputs and returns wrong numbers ({row.own_problem})"
+def _with_reason(clue: Clue, row: NodeError, node: fx.Node) -> Clue:
+    passed = (*argument_names(node.target)[: len(node.args)], *node.kwargs)
+    known = known_wrong(clue.op or "", passed, dynamo=True)
+    reason = f"gets the right inputs and returns wrong numbers ({known or row.own_problem})"
     return Clue(clue.fqn, clue.kind, clue.source, clue.op, reason, clue.below)
 
 
@@ -168,9 +173,25 @@ class _Walk:
             so_far.problem,
             here.problem,
         )
+        if row.own_problem and self._rounds(node, fed, here):
+            row = replace(row, own_problem="")
         self.found.rows.append(row)
         if row.own_problem:
             self.wrong.append((node, row))
+
+    def _rounds(self, node: fx.Node, fed: torch.Tensor, here: Comparison) -> bool:
+        """Whether the last digits of the node's inputs decide as much: a sum of what cancels is nothing but rounding."""
+        generator = torch.Generator().manual_seed(0)
+
+        def nudge(used: fx.Node) -> Any:
+            value = self._fed.get(used, self._own[used])
+            is_real = isinstance(value, torch.Tensor) and not value.is_complex()
+            return nudged(value, _DIGITS, generator) if is_real else value
+
+        moved = compare_outputs(
+            [node.name], [_real(fed)], [_real(_compute(node, nudge))], self._tolerance
+        )[0]
+        return moved.max_abs_diff >= here.max_abs_diff > 0
 
 
 def _compute(node: fx.Node, value_of: Any) -> Any:

@@ -26,6 +26,7 @@ from onnx_debug.data.outcome import Clue, ClueKind
 from onnx_debug.eager.outputs import copied, eager_outputs
 from onnx_debug.eager.recorder import ModuleNames
 from onnx_debug.explain.exceptions import from_frames
+from onnx_debug.explain.known_wrong import known_wrong
 from onnx_debug.explain.locate import Locator
 from onnx_debug.onnx_file import runtime
 from onnx_debug.request.case import Case, Inputs
@@ -57,9 +58,10 @@ class Print:
 
 @dataclass(frozen=True)
 class Step:
-    """One call of a torch function."""
+    """One call of a torch function; `passed` names its keyword arguments."""
 
     function: str
+    passed: tuple[str, ...]
     taken: tuple[Print, ...]
     returned: tuple[Print, ...]
     clue: Clue | None
@@ -91,9 +93,9 @@ class WrongOperators:
         ]
 
     def first(self, inputs: Inputs) -> Clue | None:
-        """The operator, its module and its line; None where the file's values do not tell."""
+        """The operator, its module and its line, and what is known of it as reason; None where the file's values do not tell."""
         try:
-            held, known = self._held(inputs), set[Print]()
+            held, seen = self._held(inputs), set[Print]()
             for (before, ways), now in zip(self._given, self._steps(inputs), strict=False):
                 if before.function != now.function or len(before.returned) != len(now.returned):
                     return None  # from here on the two runs took different ways
@@ -101,10 +103,11 @@ class WrongOperators:
                     way is not None and _is_held(found, held, now.taken, ordered=way)
                     for way, found in zip(ways, now.returned, strict=True)
                 )
-                fed = all(one in known or _is_held(one, held, ordered=False) for one in now.taken)
+                fed = all(one in seen or _is_held(one, held, ordered=False) for one in now.taken)
                 if fed and None not in ways and not right and now.clue is not None:
-                    return replace(now.clue, kind=ClueKind.VALUE, op=now.function)
-                known |= {*now.returned} if right else set()
+                    known = known_wrong(now.function, now.passed, dynamo=self._case.dynamo)
+                    return replace(now.clue, kind=ClueKind.VALUE, op=now.function, reason=known)
+                seen |= {*now.returned} if right else set()
         except Exception:  # noqa: BLE001 - the file may not run with all its values as outputs
             return None
         return None
@@ -143,7 +146,8 @@ class _Watch(TorchFunctionMode):
         self._elements += sum(one.numel() for one in made)
         if made and self._elements < _LARGEST:
             prints = tuple(map(fingerprint, made))
-            self.steps.append(Step(_name(func), taken, prints, self._clue()))
+            step = Step(_name(func), tuple(kwargs or ()), taken, prints, self._clue())
+            self.steps.append(step)
         return returned
 
     def _clue(self) -> Clue | None:

@@ -78,7 +78,7 @@ def make_runnable(path: Path, also: Sequence[str] = ()) -> Runnable:
     outputs = [value.name for value in graph.output]
     holes = _lift_placeholders(model)
     known = {*outputs, *inputs, *initial, *(hole.name for hole in holes)}
-    extra = [name for name in also if name not in known]
+    extra = [name for name in also if name not in outputs]
     reaching = [name for hole in holes for name in hole.given if name and name not in known]
     reaching = list(dict.fromkeys(reaching))
     if not holes and not extra:

@@ -6,6 +6,7 @@ import re
 
 LONGEST_REASON = 110
 
+_OF_ONNX_RUNTIME = "[ONNXRuntimeError]"
 # ONNX Runtime puts its error code, the place in its C++ source and a temporary path before what it has to say.
 _AROUND = (
     (re.compile(r"\[ONNXRuntimeError\] : \d+ : \w+ : "), ""),
@@ -13,6 +14,7 @@ _AROUND = (
         re.compile(r"Non-zero status code returned while running (\w+) node\..*?Status Message: "),
         r"\1: ",
     ),
+    (re.compile(r" Please fix either the inputs/outputs or the model\."), ""),
     (re.compile(r"Load model from \S+ failed: ?"), ""),
     (re.compile(r"/\S+\.(?:h|hpp|cc|cpp|cu):\d+ .*?\)(?: const)? "), ""),
     # torch.
@@ -26,6 +28,8 @@ def content(message: str) -> str:
     lines = [line.strip() for line in message.splitlines() if line.strip()]
     if not lines:
         return ""
+    if _OF_ONNX_RUNTIME in message:  # its sentences run on over several lines
+        lines = [" ".join(lines)]
     first = lines[0]
     for pattern, kept in _AROUND:
         first = pattern.sub(kept, first)

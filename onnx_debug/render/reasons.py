@@ -157,8 +157,7 @@ def _what_to_do(failure: Failure, clue: Clue | None, *, dynamo: bool) -> str:
     if failure.known_from is not None:
         return f"pass opset_version={failure.known_from}, or a later one."
     if clue and clue.decision:
-        frozen = clue.kind is ClueKind.TRACER_WARNING
-        return (_FROZEN_DO if frozen else _BY_DECISION_DO)[clue.decision]
+        return (_BY_DECISION_DO if dynamo else _FROZEN_DO)[clue.decision]
     kind = clue.kind if clue else None
     if kind is ClueKind.SCAN or failure.exception_type in _UNTRANSLATED:
         return _TRANSLATION[dynamo]

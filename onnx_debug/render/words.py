@@ -129,8 +129,14 @@ def tensor(info: TensorInfo) -> str:
 
 
 def shape(info: TensorInfo) -> str:
-    """The sizes in brackets, symbolic where the capture saw them so."""
-    return f"[{', '.join(str(size) for size in info.symbolic_shape or info.shape)}]"
+    """The sizes in brackets: a dynamic one by its name, a formula of such names by the example's size, which says more."""
+    known = len(info.symbolic_shape) == len(info.shape)
+    named = info.symbolic_shape if known else info.shape
+    sizes = [
+        str(name) if isinstance(name, int) or name.isidentifier() else str(size)
+        for name, size in zip(named, info.shape, strict=True)
+    ]
+    return f"[{', '.join(sizes)}]"
 
 
 def effort(d: Diagnosis) -> str:

@@ -13,7 +13,6 @@ from onnx_debug.data.outcome import Edge, EdgeKind, Outcome, Stage
 from onnx_debug.eager.edges import edge_inputs
 from onnx_debug.eager.values import FurtherInputs
 from onnx_debug.explain import drift
-from onnx_debug.explain.known_wrong import known_wrong
 from onnx_debug.explain.wrong_operator import WrongOperators
 from onnx_debug.onnx_file import compare, runtime
 from onnx_debug.request.case import Case, Inputs
@@ -65,7 +64,9 @@ def look_at_edges(
         flat = runtime.flat_tensors(wanted)
         rows = compare.compare_outputs(onnx.outputs, flat, got, tolerance)
         wrong = next((row for row in rows if row.problem), None)
-        if wrong and not drift.by_rounding(rows, further.inputs, wanted, got, ask, tolerance):
+        if wrong and not drift.by_rounding(
+            rows, further.inputs, wanted, got, ask, tolerance, floor=1.0
+        ):
             found.append((further, f"output {wrong.output}: {wrong.problem}"))
     return _named(case, path, found, gradients=gradients)
 
@@ -80,8 +81,7 @@ def _named(
         edge = Edge(EdgeKind.VALUES, further.description, problem)
         clue = operators.first(further.inputs) if operators and position < _MOST_NAMED else None
         if clue is not None:
-            known = known_wrong(clue.op or "", dynamo=case.dynamo)
-            edge = replace(edge, fqn=clue.fqn, source=clue.source, op=clue.op, known=known)
+            edge = replace(edge, fqn=clue.fqn, source=clue.source, op=clue.op, known=clue.reason)
         key = (edge.fqn, edge.op, edge.source) if clue is not None else position
         earlier = merged.get(key)
         both = f"{earlier.inputs}; {edge.inputs}" if earlier else edge.inputs

@@ -28,6 +28,7 @@ from onnx_debug.eager.further import further_inputs
 from onnx_debug.eager.outputs import keeps_state
 from onnx_debug.eager.values import FurtherInputs
 from onnx_debug.explain import drift
+from onnx_debug.explain.gradients import differing_module
 from onnx_debug.onnx_file import compare, runtime
 from onnx_debug.request.case import Case, Inputs
 from onnx_debug.trial.requested import SizeTried, with_sizes
@@ -216,6 +217,7 @@ class _Look:
 
     def result(self, set_for_good: Sequence[str]) -> Beyond:
         """What was seen."""
+        self._edges = [self._located(edge) for edge in self._edges]
         if set_for_good:
             names = ", ".join(set_for_good[:3]) + (" …" if len(set_for_good) > 3 else "")
             self._notes.append(
@@ -239,6 +241,13 @@ class _Look:
             tuple(self._notes),
             tuple(self._edges),
         )
+
+    def _located(self, edge: Edge) -> Edge:
+        """An edge that is a question of gradients, with its module; this runs the model here, so it comes last."""
+        if edge.kind is not EdgeKind.GRADIENTS:
+            return edge
+        fqn, source = differing_module(self._case, self._tolerance) or (None, None)
+        return replace(edge, fqn=fqn, source=source)
 
     def _try(self, position: int, further: FurtherInputs) -> None:
         self._stage(Stage.EAGER)

@@ -65,7 +65,7 @@ def _dimensions(
             yield Asked(dim.entry, asked, "no input of the graph: nothing uses it")
             continue
         size = _size(value, dim.axis)
-        problem = f"it came out fixed at {size}" if dim.required and isinstance(size, int) else ""
+        problem = f"the file hard-codes {size}" if dim.required and isinstance(size, int) else ""
         clue = _specialized_by(dim, hints) if isinstance(size, int) else None
         yield Asked(dim.entry, asked, str(size), problem, clue)
 
@@ -89,7 +89,7 @@ def _output_axes(case: Case, outputs: Mapping[str, onnx.ValueInfoProto]) -> Iter
     for name, named in axes.items() if isinstance(axes, Mapping) else ():
         for axis in named or () if name in outputs else ():
             size = _size(outputs[name], axis)
-            problem = f"it came out fixed at {size}" if isinstance(size, int) else ""
+            problem = f"the file hard-codes {size}" if isinstance(size, int) else ""
             yield Asked(f"dynamic_axes[{name!r}][{axis!r}]", "dynamic", str(size), problem)
 
 
