@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -28,11 +28,12 @@ def completion_order(recording: Recording) -> list[Call]:
     return list(walk(None))
 
 
-def slim(recording: Recording, fqns: Iterable[str]) -> Recording:
-    """The recording with the values of some modules only."""
-    wanted = set(fqns)
+def slim(recording: Recording, fqns: frozenset[str] | None) -> Recording:
+    """The recording with the values of some modules only; None: of all."""
+    if fqns is None:
+        return recording
     return Recording(
-        [call if call.fqn in wanted else without_values(call) for call in recording.calls]
+        [call if call.fqn in fqns else without_values(call) for call in recording.calls]
     )
 
 
@@ -76,6 +77,10 @@ class TracedCalls:
             ]
             if _richness(calls) > _richness(self.traced.get(fqn, [])):
                 self.traced[fqn] = calls
+
+    def of(self, fqns: frozenset[str] | None) -> dict[str, list[Call]]:
+        """The calls of some modules; None: of all."""
+        return {fqn: calls for fqn, calls in self.traced.items() if fqns is None or fqn in fqns}
 
 
 def _richness(calls: list[Call]) -> tuple[int, int]:

@@ -8,7 +8,7 @@ opset.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 
 import onnx
@@ -64,6 +64,15 @@ def run(trying: Trying, export: Callable[[Case], Outcome]) -> Correction:
             found: Correction = end.value
             return found
         outcome = export(case)
+
+
+def next_call(case: Case, outcomes: Sequence[Outcome]) -> Case:
+    """The call to try after those that had these outcomes: a case holds the user's objects, and cannot go to another process."""
+    trying = correct(case)
+    found = next(trying)
+    for outcome in outcomes:
+        found = trying.send(outcome)
+    return found
 
 
 def _tried(case: Case, *said: str) -> Trying:

@@ -10,6 +10,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+OUTPUT = "output.log"
+_MOST_PRINTED = 100_000  # bytes that are kept of it
+
 
 def redirect(before: Sequence[Any], now: Sequence[Any]) -> None:
     """Let those that hold the process's former streams write to the present ones, and cut the line to the notebook."""
@@ -27,9 +30,21 @@ def redirect(before: Sequence[Any], now: Sequence[Any]) -> None:
         _cut_off(shell)
 
 
+def printed(directory: Path) -> str:
+    """What this process, or another one at work in that directory, printed there; the end of it."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):  # whatever the user made of it
+            stream.flush()
+    with contextlib.suppress(OSError), (directory / OUTPUT).open("rb") as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - _MOST_PRINTED))
+        return file.read().decode(errors="replace")
+    return ""
+
+
 @contextlib.contextmanager
-def printed_to(file: Path) -> Iterator[None]:
-    """Let what this process prints in the block go to a file, also what native code prints."""
+def printed_to(directory: Path) -> Iterator[None]:
+    """Let what this process prints in the block go to a file there, also what native code prints."""
+    file = directory / OUTPUT
     with file.open("a", errors="replace") as output, contextlib.ExitStack() as restored:
         for number, stream in ((1, sys.stdout), (2, sys.stderr)):
             with contextlib.suppress(Exception):  # a process without a console has neither

@@ -29,7 +29,7 @@ from onnx_debug.data.outcome import ClueKind, Mode, Outcome, Stage, Trial, Trial
 from onnx_debug.eager.recorder import ModuleNames
 from onnx_debug.request import remedy
 from onnx_debug.request.case import Edges, make_case
-from onnx_debug.runner.runner import open_lab
+from onnx_debug.runner.open_runner import open_runner
 from onnx_debug.runner.workdir import keep_while_used
 from onnx_debug.search.findings import Question, needs_number_clues, with_number_clues
 from onnx_debug.search.search import Search
@@ -85,9 +85,11 @@ class Session:
         self.on_event = on_event or (lambda _: None)
         self._start = time.perf_counter()
         self._notes: list[str] = []
-        self._lab, protection = open_lab(self._case, isolate=isolate, memory_limit=memory_limit)
+        self._runner, protection = open_runner(
+            self._case, isolate=isolate, memory_limit=memory_limit
+        )
         self._notes += [note for note in (protection, self._case.note) if note]
-        keep_while_used(self, self._lab.directory)
+        keep_while_used(self, self._runner.directory)
         self._report: EagerReport | None = None
         self._search: Search | None = None
         self._asking: Any = None
@@ -158,7 +160,7 @@ class Session:
         A trial in the user's own process (`isolate=False`) cannot be ended: the pause begins after
         it.
         """
-        self._lab.pause()
+        self._runner.pause()
 
     def calls(self, module: str) -> tuple[ModuleCall, ...]:
         """What a module got and returned in the model: the first call, and each later one with other shapes, dtypes or arguments."""
@@ -173,18 +175,18 @@ class Session:
         """End the search for good; what was found so far stays."""
         if self._state is not SearchState.FINISHED:
             self._state = SearchState.STOPPED
-        self._lab.close(keep_files=True)
+        self._runner.close(keep_files=True)
         self._closed = True
 
     def rest(self) -> None:
         """End every process until something is asked. What was found stays; the next question runs the model again."""
         if not self._closed:
-            self._lab.rest()
+            self._runner.rest()
 
     def close(self) -> None:
         """End every process of the session. The diagnosis' files stay as long as a diagnosis refers to them."""
         if not self._closed:
-            self._lab.close(keep_files=True)
+            self._runner.close(keep_files=True)
         self._closed = True
 
     @property
@@ -225,7 +227,7 @@ class Session:
             versions=assemble.versions(),
             seconds=time.perf_counter() - self._start,
         )
-        keep_while_used(made, self._lab.directory)
+        keep_while_used(made, self._runner.directory)
         return made
 
     @functools.cached_property
@@ -245,11 +247,11 @@ class Session:
     @contextlib.contextmanager
     def _pausable(self) -> Iterator[None]:
         """What is done in this block ends with `pause`; one that comes too early or too late is forgotten."""
-        self._lab.resume()
+        self._runner.resume()
         try:
             yield
         finally:
-            self._lab.resume()
+            self._runner.resume()
 
     def _step(self) -> Step | None:
         try:
@@ -274,7 +276,7 @@ class Session:
             raise SessionClosedError("this session is closed; make a new one")
         if self._report is not None:
             return
-        self._report = found = self._lab.eager(self._timeout)
+        self._report = found = self._runner.eager(self._timeout)
         if self._case.model.training:
             self._notes.append(
                 "The model is in training mode; call model.eval() first unless that is intended."
@@ -327,7 +329,7 @@ class Session:
 
     def _explain_request(self, unmet: str, *, certain: bool = True) -> None:
         """Say what is wrong with the request; where it is not certain that anything is, only if another call works."""
-        problems, call, outcome = self._lab.correct_options(self._timeout)
+        problems, call, outcome = self._runner.correct_options(self._timeout)
         works = outcome is not None and outcome.ok
         if not works and not certain:
             return
@@ -359,7 +361,9 @@ class Session:
         self.on_event(TrialStarted(number, trial, question.why))
         outcome = self._run(trial)
         if needs_number_clues(trial, outcome):
-            outcome = with_number_clues(outcome, self._lab.explain_numbers(outcome, self._timeout))
+            outcome = with_number_clues(
+                outcome, self._runner.explain_numbers(outcome, self._timeout)
+            )
         if trial.kind is TrialKind.FURTHER_INPUTS:
             trial = replace(trial, kind=TrialKind.EXPORT)  # a part of the whole model's answer
         self._outcomes[trial] = outcome
@@ -370,8 +374,8 @@ class Session:
 
     def _run(self, trial: Trial) -> Outcome:
         if trial.kind is TrialKind.FURTHER_INPUTS:
-            return self._lab.look_beyond(self._outcomes[Trial("")], self._timeout)
-        return self._lab.run(trial, self._limit(trial), require_dynamic=self._dynamic_conflict())
+            return self._runner.look_beyond(self._outcomes[Trial("")], self._timeout)
+        return self._runner.run(trial, self._limit(trial), require_dynamic=self._dynamic_conflict())
 
     def _limit(self, trial: Trial) -> float:
         """Seconds for one trial: where the whole model hangs, its parts get less."""
@@ -419,7 +423,7 @@ class Session:
             if self._closed:
                 return ModuleCall(call)
             try:
-                self._described[key] = ModuleCall(call, *self._lab.describe(fqn, call))
+                self._described[key] = ModuleCall(call, *self._runner.describe(fqn, call))
             except PausedError:
                 return ModuleCall(call)  # asked again when the session goes on
         return self._described[key]
@@ -469,7 +473,6 @@ def diagnose(  # noqa: PLR0913 - each is a keyword that users name
 
     Raises:
         CaseError: what was handed over cannot be an export.
-        IsolationError: a mistake of onnx_debug itself in one of its processes.
     """
     with Session(
         model,

@@ -65,13 +65,6 @@ class Beyond:
         """Whether the file answers as eager does with gradients only."""
         return any(edge.kind is EdgeKind.GRADIENTS for edge in self.edges)
 
-    def with_edges(self, found: tuple[Edge, ...] | Failure) -> Beyond:
-        """This, with what came of the edges; of a process that died over them only that."""
-        if isinstance(found, Failure):
-            note = f"Inputs at the edges could not be tried: {found.message}."
-            return replace(self, notes=(*self.notes, note))
-        return replace(self, edges=(*self.edges, *found))
-
 
 def wants_edges(case: Case, outcome: Outcome, found: Beyond) -> bool:
     """Whether edges are worth a look: they are to be reported, and nothing else differs."""

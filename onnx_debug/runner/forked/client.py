@@ -1,13 +1,11 @@
-"""Trials in processes of their own: a fork server, one recorder for each set of inputs, one process for each trial.
+"""Questions answered in forks of the user's process.
 
-    the user's process ──► fork server (clean, warm) ──► recorder: runs the model, keeps what its
+    the user's process ──► fork server (clean, warm) ──► recorder: ran the model, keeps what its
     modules got and gave
-                                                    └──► trial: changes its copy of the model and
-                                                    exports it
+                                                    └──► one fork for each question
 
-All are forks of the user's process, so models and operators that exist only there are at hand, and
-nothing has to be copied or pickled. Each process may die: the user's process makes a new fork
-server when that one is lost.
+Models and operators that exist only in the user's process are at hand everywhere, and nothing has
+to be copied. Each process may die: the user's process makes a new server when that one is lost.
 """
 
 from __future__ import annotations
@@ -15,125 +13,90 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+import time
 import weakref
-from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn, TypeVar
+
+import torch
 
 from onnx_debug.compat import exporter
 from onnx_debug.data.call_tree import EagerReport
-from onnx_debug.data.errors import SessionClosedError
-from onnx_debug.data.outcome import Clue, Failure, Mode, Outcome, Stage, Trial
-from onnx_debug.eager.calls import TracedCalls
-from onnx_debug.eager.recorder import ModuleNames
-from onnx_debug.explain import locate
+from onnx_debug.data.errors import PausedError, SessionClosedError
+from onnx_debug.explain.locate import Locator
 from onnx_debug.request.case import Case
 from onnx_debug.runner import workdir
-from onnx_debug.runner.forked import memory, watchdog
-from onnx_debug.runner.forked.channel import LostError, ask
+from onnx_debug.runner.forked import memory
+from onnx_debug.runner.forked.death import Death
 from onnx_debug.runner.forked.processes import Child, fork, uninterrupted
-from onnx_debug.runner.forked.recorders import Described
-from onnx_debug.runner.forked.server import serve
-from onnx_debug.runner.forked.shared_memory import Setting
-from onnx_debug.trial import further_inputs
+from onnx_debug.runner.forked.server import Reply, Request, serve
+from onnx_debug.runner.forked.shared_memory import Shared
+from onnx_debug.runner.forked.worker import TICK
+from onnx_debug.runner.questions import Question
+from onnx_debug.runner.runner import Runner, UnansweredError
+
+T = TypeVar("T")
+
+_WARM_UP = (
+    300.0  # seconds that imports may take, from a slow disk; afterwards, what our own work may take
+)
+_OWN_WORK = 60.0
+_LONGEST_PAUSE = 0.5  # seconds for the server to give a question up; then it is given up itself
+_GIVE_UP = "give up"
 
 
-class ForkedLab:
-    """The user's side: asks the fork server, one question at a time. All that asks raises `PausedError` between `pause` and `resume`.
+class _LostError(Exception):
+    """The fork server died or hangs."""
+
+
+class ForkedRunner(Runner):
+    """The user's side: asks the fork server, one question at a time.
 
     Args:
         case: the export to work on.
-        memory_limit: bytes that one trial may take beyond the model; None: most of what is free
+        memory_limit: bytes that one process may take beyond the model; None: most of what is free
             now.
     """
 
     def __init__(self, case: Case, *, memory_limit: int | None = None) -> None:
         if case.dynamo:
             exporter.build_operator_tables()  # here, so that the next diagnosis finds them made
-        self._board, self._asking = TracedCalls(), threading.Lock()
-        self._closed = self._resting = False
+        super().__init__(case)
+        limit = memory.free() if memory_limit is None else memory_limit
+        self._shared = Shared(case, self.directory, limit, torch.get_num_threads())
+        self._asking, self._sending = threading.Lock(), threading.Lock()
+        self._closed, self._resting, self._paused = False, False, 0.0
+        try:
+            self._start_server()
+        except OSError:  # too many processes, or no memory for one more
+            workdir.remove(self.directory)
+            raise
+
+    def _start_server(self) -> None:
         with uninterrupted():
-            self.directory = workdir.make()
-            self._setting = Setting(
-                case, self.directory, memory.free() if memory_limit is None else memory_limit
-            )
-            try:
-                self._server = self._fork()
-            except OSError:  # too many processes, or no memory for one more
-                workdir.remove(self.directory)
-                raise
+            work = partial(serve, self._shared)
+            self._server = fork(work, self.directory / "server.log", tied=False)
+            self._fresh = True
+            weakref.finalize(self, _end, self._server, os.getpid())
 
-    def _fork(self) -> Child:
-        server = fork(
-            partial(serve, self._setting, self._board), self.directory / "server.log", tied=False
-        )
-        weakref.finalize(self, _end, server, os.getpid())
-        return server
-
-    def eager(self, timeout: float) -> EagerReport:
-        """Run the model on the given inputs."""
-        try:
-            found: EagerReport = self._ask("eager", timeout)
-        except LostError as error:
-            return EagerReport(
-                Outcome(self._failure(error, Stage.EAGER)),
-                ModuleNames(self._setting.case.model).infos({}),
-            )
+    def _eager(self, timeout: float) -> EagerReport:
+        found: EagerReport = self._answer(None, timeout)
         return found
 
-    def run(self, trial: Trial, timeout: float, *, require_dynamic: bool = False) -> Outcome:
-        """Answer one trial."""
-        try:
-            outcome, traced = self._ask("trial", trial, timeout, require_dynamic)
-        except LostError as error:
-            return Outcome(self._failure(error, Stage.CAPTURE))
-        workdir.require_space(outcome.failure)
-        self._board.merge(trial, traced)  # for the next fork server
-        found: Outcome = outcome
+    def ask(self, question: Question[T], timeout: float) -> T:
+        """The answer to a question."""
+        found: T = self._answer(question, timeout)
         return found
-
-    def look_beyond(self, outcome: Outcome, timeout: float) -> Outcome:
-        """Other inputs than those given, and what was asked for; inputs on which ONNX differs count in all later trials."""
-        with contextlib.suppress(LostError):
-            position, found = self._ask("look_beyond", outcome, timeout)
-            if position is not None:  # for the next fork server
-                self._setting = replace(
-                    self._setting,
-                    case=further_inputs.adopted(self._setting.case, outcome, position),
-                )
-            outcome = found
-        return outcome
-
-    def explain_numbers(self, outcome: Outcome, timeout: float) -> tuple[Clue, ...]:
-        """Clues to where wrong numbers come from."""
-        with contextlib.suppress(LostError):
-            found: tuple[Clue, ...] = self._ask("explain_numbers", outcome, timeout)
-            return found
-        return ()
-
-    def describe(self, fqn: str, call: int) -> Described:
-        """The tensors of a recorded call."""
-        with contextlib.suppress(LostError):
-            found: Described = self._ask("describe", fqn, call)
-            return found
-        return (), ()
-
-    def correct_options(self, timeout: float) -> tuple[tuple[str, ...], str, Outcome | None]:
-        """What is wrong with the request; the call that was meant, spelled out; and its trial."""
-        with contextlib.suppress(LostError):
-            found: tuple[tuple[str, ...], str, Outcome | None] = self._ask(
-                "correct_options", timeout
-            )
-            return found
-        return (), "", None
 
     def pause(self) -> None:
         """From another thread: end the question under way within a second."""
-        self._setting.signals.pause()
+        self._paused = time.monotonic()
+        with contextlib.suppress(OSError), self._sending:
+            self._server.connection.send(_GIVE_UP)
 
     def resume(self) -> None:
         """Answer questions again."""
-        self._setting.signals.resume()
+        self._paused = 0.0
 
     def rest(self) -> None:
         """End all processes until something is asked; the model is then run again as it is by that time."""
@@ -149,40 +112,82 @@ class ForkedLab:
         if not keep_files:
             workdir.remove(self.directory)
 
-    def _ask(self, *question: Any) -> Any:
+    def _answer(self, question: Question[Any] | None, timeout: float) -> Any:
+        """The answer. What was lost by chance is asked once more.
+
+        Raises:
+            UnansweredError: there is none.
+        """
         with self._asking:  # another thread may look at the diagnosis meanwhile
             if self._resting and not self._closed:
-                with uninterrupted():
-                    self._server, self._resting = self._fork(), False
-            try:
-                return self._exchange(question)
-            except LostError:
-                with (
-                    uninterrupted(),
-                    contextlib.suppress(OSError),
-                ):  # if the system refuses, the next exchange says that the server is lost
-                    self._server = self._fork()
-            return self._exchange(
-                question
-            )  # it may have been chance: memory, or a lock that was held at the moment of the fork
+                self._start_server()
+                self._resting = False
+            for once_more in (True, False):
+                try:
+                    reply = self._exchange(question, timeout)
+                except _LostError as error:
+                    lost = str(error)
+                    with contextlib.suppress(OSError):
+                        self._start_server()
+                    continue
+                if reply.answer is not None:
+                    return torch.load(reply.answer, weights_only=False)
+                assert reply.death is not None
+                if not (once_more and reply.death.by_chance):
+                    self._unanswered(question, reply.death)
+        raise UnansweredError(f"the process that runs the trials was lost twice: {lost}")
 
-    def _exchange(self, question: tuple[Any, ...]) -> Any:
+    def _exchange(self, question: Question[Any] | None, timeout: float) -> Reply:
+        """Send one request and wait for the reply.
+
+        Raises:
+            PausedError: the user does not want to wait for it any more.
+            SessionClosedError: there is nobody to ask.
+            _LostError: the server is no more.
+        """
         if self._closed:
             raise SessionClosedError("this session is closed; make a new one")
         try:
-            return ask(self._server, self._setting.signals, question)
-        except LostError as error:
+            reply = self._await(self._request(question, timeout))
+        except BaseException as problem:
+            with uninterrupted():
+                self._server.end()  # also after Ctrl-C: its reply would be taken for the next one
+            if not isinstance(problem, Exception):
+                raise
             if self._closed:
-                raise SessionClosedError("this session was closed while it worked") from error
-            raise
+                raise SessionClosedError("this session was closed while it worked") from problem
+            if not self._paused:
+                raise _LostError(self._server.verdict()) from problem
+            reply = Reply(given_up=True)
+        if reply.given_up:
+            raise PausedError("paused before this was answered; ask again")
+        self._fresh = False
+        return reply
 
-    def _failure(self, error: LostError, stage: Stage) -> Failure:
-        """Whoever ends the fork server is most likely the process that it watched: that left where it was."""
-        reached, stack = self._setting.progress.read()
-        locator = locate.Locator(ModuleNames(self._setting.case.model))
-        return watchdog.failure_at(
-            reached or stage, watchdog.Death(Mode.CRASH, str(error)), stack[::-1], locator
-        )
+    def _request(self, question: Question[Any] | None, timeout: float) -> Request:
+        """With a limit for all processes that may work on it: one for each set of inputs, twice if one is lost, and its own."""
+        runs = 1 + 2 * (1 + len(self._case.check_inputs) + len(self._checks))
+        limit = runs * timeout + (_WARM_UP if self._fresh else _OWN_WORK)
+        traced = self._traced.of(question.needs) if question is not None else {}
+        return Request(question, self._checks, traced, timeout, limit)
+
+    def _await(self, request: Request) -> Reply:
+        connection, limit = self._server.connection, time.monotonic() + request.limit
+        if self._paused:
+            return Reply(given_up=True)
+        with self._sending:
+            connection.send(request)
+        while not connection.poll(TICK):
+            now = time.monotonic()
+            if now > limit or (self._paused and now > self._paused + _LONGEST_PAUSE):
+                raise TimeoutError
+        reply: Reply = connection.recv()
+        return reply
+
+    def _unanswered(self, question: Question[Any] | None, death: Death) -> NoReturn:
+        module = question.module if question is not None else ""
+        failure = death.failure(Locator(self._names, module))
+        raise UnansweredError(death.words, failure=failure, log=death.log)
 
 
 def _end(server: Child, user: int) -> None:

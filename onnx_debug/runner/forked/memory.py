@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
+
+import psutil
 
 _GROUPS = Path("/sys/fs/cgroup")
 # What the limit, the usage and the page cache (which the kernel gives back when it must) are
@@ -17,43 +19,42 @@ _GROUP_FILES = (
 
 
 def resident(pid: int) -> int:
-    """Bytes of memory that a process holds; 0 where the system does not say."""
-    try:
-        with open(f"/proc/{pid}/statm") as file:  # noqa: PTH123 - read often
-            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, ValueError, IndexError):
-        return 0
+    """Bytes of memory that a process holds; 0 for one that is gone."""
+    with contextlib.suppress(psutil.Error):
+        return int(psutil.Process(pid).memory_info().rss)
+    return 0
 
 
-def held_together(pids: Iterable[int]) -> int:
-    """Bytes of memory that some processes hold, what they share counted once: forks share most of theirs."""
-    return sum(_proportional(pid) for pid in pids)
+def held(pid: int, *, family: bool) -> int:
+    """Bytes of memory that a process holds, with all that it started where `family` is true, which takes longer to find out.
+
+    What they share counts once: forks share most of theirs.
+    """
+    own = resident(pid)
+    if not family:
+        return own
+    with contextlib.suppress(psutil.Error):
+        below = psutil.Process(pid).children(recursive=True)
+        if below:
+            return max(own, sum(map(_proportional, (psutil.Process(pid), *below))))
+    return own
 
 
-def _proportional(pid: int) -> int:
+def _proportional(process: psutil.Process) -> int:
     """The resident memory of a process, of shared pages its share only."""
-    try:
-        found = re.search(
-            r"^Pss:\s+(\d+) kB", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE
-        )
-    except OSError:
-        return 0
-    return int(found[1]) * 1024 if found else 0
+    with contextlib.suppress(psutil.Error):
+        return int(process.memory_full_info().pss)
+    return 0
 
 
-def free(share: float = 0.8) -> int | None:
-    """That share of the memory that this process may still take, in bytes; None where the system does not say.
+def free(share: float = 0.8) -> int:
+    """That share of the memory that this process may still take, in bytes.
 
     In a container that is what the container's limit leaves, which may be far less than what the
     machine has.
     """
     found = list(_free_in_groups())
-    try:
-        machine = re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text())
-    except OSError:
-        machine = None
-    found += [int(machine[1]) * 1024] if machine else []
-    return int(min(found) * share) if found else None
+    return int(min([*found, psutil.virtual_memory().available]) * share)
 
 
 def _free_in_groups() -> Iterator[int]:

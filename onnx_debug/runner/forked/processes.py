@@ -8,7 +8,6 @@ import gc
 import os
 import resource
 import signal
-import socket
 import sys
 import threading
 import time
@@ -20,6 +19,10 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
 
+import psutil
+import torch
+
+from onnx_debug.compat import native_threads
 from onnx_debug.runner import silence
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h: the signal a process gets when its parent dies
@@ -65,12 +68,11 @@ class Child:
         self.connection.close()
 
     def end(self, patience: float = 0.5) -> None:
-        """Hang up, give the process `patience` seconds to leave by itself, then kill it.
+        """Give the process `patience` seconds to leave by itself, then kill it.
 
         One that leaves by itself also buries its children; those of a killed one may stay as
         zombies, where nobody reaps orphans.
         """
-        hang_up(self.connection)
         if self.poll() is None:
             os.kill(self.pid, signal.SIGTERM)
         limit = time.monotonic() + patience
@@ -90,13 +92,9 @@ class Child:
         return f"exit status {os.WEXITSTATUS(status)}"
 
 
-def hang_up(connection: Connection) -> None:
-    """End the conversation at both ends: closing is not enough while other forks of this process hold copies of the descriptor."""
-    with contextlib.suppress(OSError), socket.socket(fileno=os.dup(connection.fileno())) as line:
-        line.shutdown(socket.SHUT_RDWR)
-
-
-def fork(work: Callable[[Connection], None], output: Path, *, tied: bool = True) -> Child:
+def fork(
+    work: Callable[[Connection], None], output: Path, *, tied: bool = True, threads: int = 1
+) -> Child:
     """Run `work(connection)` in a fork of this process, with what it prints going to `output`.
 
     The child never returns from here and runs no exit handlers.
@@ -107,12 +105,14 @@ def fork(work: Callable[[Connection], None], output: Path, *, tied: bool = True)
         tied: the child dies with its parent, where the system can do that. The system means the
             parent's thread, so a child of a process with several threads is better not tied; it
             ends when its connection closes.
+        threads: that torch computes with in the child, where the system can do that.
     """
     ours, theirs = Pipe()
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(Exception):  # a closed stream of the user's
             stream.flush()
     parent = os.getpid()
+    threads = threads if native_threads.release() else 1
     with warnings.catch_warnings():
         warnings.simplefilter(
             "ignore", DeprecationWarning
@@ -132,6 +132,7 @@ def fork(work: Callable[[Connection], None], output: Path, *, tied: bool = True)
             _lines.clear()
             _lines.add(theirs)
             _settle(parent if tied else None, output)
+            torch.set_num_threads(threads)
             work(theirs)
             status = 0
         except BaseException:  # noqa: BLE001 - nothing may escape into the user's code, which this process is a copy of
@@ -184,7 +185,7 @@ def end_children() -> None:
 
 
 def _children() -> set[int]:
-    return {pid for pid, parent in _parents().items() if parent == os.getpid()}
+    return {child.pid for child in psutil.Process().children()}
 
 
 def _bury(pid: int) -> None:
@@ -193,40 +194,14 @@ def _bury(pid: int) -> None:
         os.waitpid(pid, 0)
 
 
-def descendants(pid: int) -> list[int]:
-    """The processes below this one, quickly; one that is just being made or ending may be missing."""
-    found = [pid]
-    for above in found:
-        for file in Path(f"/proc/{above}/task").glob("*/children"):
-            with contextlib.suppress(OSError):
-                found += map(int, file.read_text().split())
-    return found[1:]
-
-
-def _family(pid: int) -> list[int]:
-    """This process and all below it; only itself where the system does not say."""
-    parents = _parents()
-    found = [pid]
-    for above in found:
-        found += [below for below, parent in parents.items() if parent == above]
-    return found
-
-
-def _parents() -> dict[int, int]:
-    """The parent of every process."""
-    found = {}
-    for file in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError, ValueError, IndexError):
-            found[int(file.parent.name)] = int(file.read_text().rpartition(")")[2].split()[1])
-    return found
-
-
 def _kill_tree(pid: int) -> None:
-    family = _family(pid)
-    _signal_group(pid)
-    for member in family:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.kill(member, signal.SIGKILL)
+    with contextlib.suppress(psutil.Error):
+        process = psutil.Process(pid)
+        family = [process, *process.children(recursive=True)]
+        _signal_group(pid)
+        for member in family:
+            with contextlib.suppress(psutil.Error):
+                member.kill()
 
 
 def _signal_group(pid: int) -> None:

@@ -1,209 +1,117 @@
-"""The recorders of one case: a process for each set of inputs that ran the model and hands over what was recorded.
-
-A recorder can die like a trial, also long after it ran the model (it computes with ONNX Runtime);
-then the next question makes a new one.
-"""
+"""The recorders: for each set of inputs a process that ran the model, and writes down what was recorded of the modules asked for."""
 
 from __future__ import annotations
 
-import contextlib
-import io
-import time
-from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from onnx_debug.data.call_tree import EagerReport
-from onnx_debug.data.outcome import Clue, Outcome
-from onnx_debug.eager.calls import digests, slim
-from onnx_debug.eager.describe import describe
-from onnx_debug.eager.outputs import eager_outputs
-from onnx_debug.eager.recorder import Call, ModuleNames, Recording
-from onnx_debug.explain import locate
-from onnx_debug.explain.baked import baked_constants
-from onnx_debug.explain.random_modules import random_modules
-from onnx_debug.explain.wrong_module import first_wrong_module
-from onnx_debug.request.case import Case, Inputs
-from onnx_debug.runner.forked import watchdog
-from onnx_debug.runner.forked.channel import GivenUpError, Line
-from onnx_debug.runner.forked.processes import Child, fork
-from onnx_debug.runner.forked.shared_memory import Setting
+from onnx_debug.data.outcome import Mode
+from onnx_debug.eager.calls import slim
+from onnx_debug.request.case import Case
+from onnx_debug.runner.forked.death import Death, DiedError
+from onnx_debug.runner.forked.shared_memory import Shared
+from onnx_debug.runner.forked.worker import Ready, Worker
 from onnx_debug.trial.eager_stage import EagerRun, run_eager
-
-Described = tuple[tuple[Any, ...], tuple[Any, ...]]
 
 
 class Recorders:
-    """Runs the model in forks of this process.
+    """Runs the model in forks of this process, which keep what passed between its modules.
 
     Args:
-        setting: what all processes share.
-        line: to the user, who may lose interest: everything here raises `GivenUpError` then.
+        shared: what all processes of the case share.
+        ready: see `Worker.wait`.
     """
 
-    def __init__(self, setting: Setting, line: Line) -> None:
-        self._setting, self._line = setting, line
-        self._names = ModuleNames(setting.case.model)
-        self._children: dict[int, Child] = {}
-        self._reports: dict[int, EagerReport] = {}
+    def __init__(self, shared: Shared, ready: Ready) -> None:
+        self._shared, self._ready = shared, ready
+        self._workers: dict[int, Worker] = {}
+        self._reports: dict[int, Path] = {}
+        self._accepted: dict[int, bool] = {}
+        self._sets_for_good = False  # the first call on the given inputs sets what another leaves
 
-    @property
-    def set_for_good(self) -> tuple[str, ...]:
-        """Attributes that a first call on the given inputs sets and another leaves as they are."""
-        return self._reports[0].set_for_good if 0 in self._reports else ()
+    def start(self, case: Case, index: int) -> None:
+        """Begin to run the model on the inputs at this position."""
+        runs: list[EagerRun] = []
+        after_first = index > 0 and self._sets_for_good
 
-    def use(self, setting: Setting) -> None:
-        """Take a case with more inputs to agree on; what was recorded of the others stays."""
-        self._setting = setting
+        def run(_: Path) -> EagerReport:
+            runs.append(run_eager(case, index, self._shared.progress, after_first=after_first))
+            return runs[0].report()
 
-    def start(self, index: int, seed: int | None = None) -> tuple[Child, watchdog.Watch]:
-        """Begin to run the model on the inputs `case.inputs[index]`."""
-        case, watch = self._setting.case, watchdog.Watch(self._setting)
-        after_first = index > 0 and bool(self.set_for_good)
+        self._workers[index] = Worker(self._shared, run, lambda fqns: slim(runs[0].recording, fqns))
 
-        def work(connection: Connection) -> None:
-            watch.arm()
-            run = run_eager(case, index, watch.progress, seed=seed, after_first=after_first)
-            connection.send(run.report())
-            _hand_over(run, case, connection)
+    def report(self, case: Case, index: int, timeout: float) -> Path:
+        """The file with the `EagerReport` of a run.
 
-        return fork(work, watch.output), watch
+        Raises:
+            DiedError: the process did not survive it.
+        """
+        if index not in self._workers:
+            self.start(case, index)
+        if index not in self._reports:
+            try:
+                path = self._workers[index].wait(timeout, self._ready)
+            except BaseException:
+                self._forget(index)
+                raise
+            report: EagerReport = torch.load(path, weights_only=False)
+            if index == 0:
+                self._sets_for_good = bool(report.set_for_good)
+            self._accepted[index] = report.outcome.failure is None
+            self._reports[index] = path
+        return self._reports[index]
 
-    def finish(
-        self, index: int, started: tuple[Child, watchdog.Watch], timeout: float
-    ) -> EagerReport:
-        """Wait for a run to end, and keep its process for questions."""
-        child, watch = started
-        answer = watch.wait(child, self._line, timeout)
-        if not isinstance(answer, EagerReport):
-            failure = watchdog.failure_of(answer, watch, locate.Locator(self._names))
-            answer = EagerReport(Outcome(failure), self._names.infos({}))
-        self._children[index], self._reports[index] = child, answer
-        return answer
+    def recordings(
+        self, case: Case, fqns: frozenset[str] | None, timeout: float
+    ) -> dict[int, Path]:
+        """Files with the `Recording` of each run, with the values of these modules; without inputs that eager rejects.
 
-    def recordings(self, fqns: set[str], timeout: float) -> dict[int, Recording]:
-        """What these modules received and returned, by position of the inputs; without inputs that eager rejects."""
+        Raises:
+            DiedError: a recorder was lost twice.
+        """
         found = {}
-        for index in range(len(self._setting.case.inputs)):
-            answer = self._ask(index, timeout, "slim", fqns)
-            if isinstance(answer, bytes):
-                found[index] = torch.load(io.BytesIO(answer), weights_only=False)
+        for index in range(len(case.inputs)):
+            try:
+                path = self._recording(case, index, fqns, timeout)
+            except DiedError:  # by chance, or it computed long ago what it lost now: once more
+                path = self._recording(case, index, fqns, timeout)
+            if path is not None:
+                found[index] = path
         return found
 
-    def describe(self, traced: dict[str, list[Call]], fqn: str, call: int) -> Described:
-        """The tensors of a recorded call."""
-        answer = self._ask(0, 60.0, "describe", traced, fqn, call)
-        return answer if isinstance(answer, tuple) else ((), ())
-
-    def first_wrong_module(self, path: str, index: int, timeout: float) -> tuple[Clue, ...]:
-        """Where the numbers of an exported model go wrong."""
-        answer = self._ask(index, timeout, "first_wrong_module", path, index)
-        return tuple(answer) if isinstance(answer, list) else ()
-
-    def baked_constants(self, path: str, index: int, timeout: float) -> tuple[Clue, ...]:
-        """Constants of an exported model that follow from the given inputs and would be others for the inputs at `index`."""
-        given = self._ask(0, timeout, "slim", set(self._names.modules))
-        answer = (
-            self._ask(index, timeout, "baked_constants", path, given) if index and given else None
-        )
-        return tuple(answer) if isinstance(answer, list) else ()
-
-    def random_modules(self, timeout: float) -> tuple[Clue, ...]:
-        """Run eager twice more with other seeds: a module that answers otherwise is random by design."""
-        runs = []
-        for seed in (1, 2):
-            child, watch = self.start(0, seed)
-            watch.wait(child, self._line, timeout)
-            answer = self._exchange(child, timeout, "digests")
-            child.kill()
-            runs.append(answer if isinstance(answer, list) else [])
-        return tuple(random_modules(*runs)) if all(runs) else ()
-
-    def _ask(self, index: int, timeout: float, *question: Any) -> Any:
-        """An answer, or None: eager rejects these inputs, or the recorder died over the question."""
-        if self._is_missing(index):
-            self.finish(index, self.start(index), timeout)
-        if self._is_rejected(index):
-            return None  # there is nothing to compare with
-        return self._exchange(self._children[index], timeout, *question)
-
-    def _is_missing(self, index: int) -> bool:
-        return index not in self._children or (
-            self._children[index].poll() is not None and not self._is_rejected(index)
-        )
-
-    def _is_rejected(self, index: int) -> bool:
-        """Whether eager rejects these inputs; where it rejects the first ones, there is no search."""
-        return index > 0 and self._reports[index].outcome.failure is not None
-
-    def _exchange(self, child: Child, timeout: float, *question: Any) -> Any:
-        limit = time.monotonic() + timeout
-        try:
-            child.connection.send(question)
-            while time.monotonic() < limit:
-                if self._line.wait(child.connection):
-                    return child.connection.recv()
-        except GivenUpError:
-            child.kill()
-            raise
-        except Exception:  # noqa: BLE001 - it died, or what it sent cannot be read
-            pass
-        child.kill()  # a late answer would be taken for the next one
-        return None
-
-
-def eager_in_fork(
-    case: Case, output: Path, seconds: float, inputs: Inputs, *, gradients: bool = False
-) -> list[torch.Tensor] | None:
-    """What the model returns for these inputs, computed in a fork: the model here keeps its state.
-
-    None where it rejects them, dies, or takes longer.
-    """
-
-    def work(connection: Connection) -> None:
-        buffer = io.BytesIO()
-        torch.save(eager_outputs(case, inputs, gradients=gradients), buffer)
-        connection.send_bytes(buffer.getbuffer())
-
-    child = fork(work, output)
-    try:
-        if not child.connection.poll(seconds):
+    def _recording(
+        self, case: Case, index: int, fqns: frozenset[str] | None, timeout: float
+    ) -> Path | None:
+        if not self._accepts(case, index, timeout):
             return None
-        found: list[torch.Tensor] | None = torch.load(
-            io.BytesIO(child.connection.recv_bytes()), weights_only=True
-        )
-        return found
-    except EOFError:
-        return None
-    finally:
-        child.kill()
+        try:
+            return self._workers[index].ask(fqns, timeout, self._ready)
+        except BaseException:
+            self._forget(index)
+            raise
 
+    def _accepts(self, case: Case, index: int, timeout: float) -> bool:
+        """Whether eager takes these inputs; where it dies of them, it does not.
 
-def _hand_over(run: EagerRun, case: Case, connection: Connection) -> None:
-    """The recorder's life after the run: hand over what is asked for."""
-    with contextlib.suppress(EOFError, OSError):
-        while True:
-            name, *arguments = connection.recv()
-            answer: Any = None
-            if name == "slim":
-                buffer = io.BytesIO()
-                torch.save(slim(run.recording, *arguments), buffer)
-                answer = buffer.getvalue()
-            elif name == "describe":
-                answer = describe(run.recording, run.names, *arguments)
-            elif name == "digests":
-                answer = digests(run.recording)
-            elif name == "first_wrong_module":
-                path, index = arguments
-                answer = first_wrong_module(
-                    case, run.recording, Path(path), index, locate.Locator(run.names)
-                )
-            elif name == "baked_constants":
-                path, given = arguments
-                recording = torch.load(io.BytesIO(given), weights_only=False)
-                answer = baked_constants(
-                    Path(path), recording, run.recording, locate.Locator(run.names)
-                )
-            connection.send(answer)
+        Raises:
+            DiedError: the run was lost, or is of the given inputs, which eager took before.
+        """
+        if index not in self._accepted:
+            try:
+                self.report(case, index, timeout)
+            except DiedError as died:
+                if died.death.stage is None or died.death.by_chance:
+                    raise
+                if index == 0:
+                    why = f"the model ran once, and not again: {died}"
+                    raise DiedError(Death(Mode.CRASH, why, log=died.death.log)) from died
+                self._accepted[index] = False
+        return self._accepted[index]
+
+    def _forget(self, index: int) -> None:
+        """The next question needs a new process."""
+        self._workers.pop(index).end()
+        self._reports.pop(index, None)
+        self._accepted.pop(index, None)
