@@ -21,8 +21,8 @@ from onnx_debug.runner.questions import (
     FindDrawingLine,
     FindDrift,
     FindWrongValues,
-    RereadRequest,
     RunWithSeed,
+    TryEdges,
     TryExport,
     TryFurtherInputs,
 )
@@ -99,7 +99,7 @@ def questions(outcome):
         TryExport(Trial("0")),
         TryExport(Trial("", frozenset({"0"}))),
         TryFurtherInputs(outcome, 10.0),
-        RereadRequest(),
+        TryEdges(outcome, 10.0),
         RunWithSeed(1),
         FindDrawingLine(random),
         FindDrift(outcome, 0),
