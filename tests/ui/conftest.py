@@ -83,7 +83,7 @@ def screenshots() -> Path:
 def oldest_netron() -> Path:
     """The folder of the oldest netron that pyproject.toml allows, kept in `build` from then on."""
     root = Path(__file__).parents[2]
-    [version] = re.findall(r'"netron>=([\d.]+)"', (root / "pyproject.toml").read_text())
+    [version] = re.findall(r'"netron>=([\d.]+)', (root / "pyproject.toml").read_text())
     target = root / "build" / f"netron-{version}"
     if not target.exists():
         command = [
