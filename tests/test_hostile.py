@@ -113,7 +113,7 @@ def test_a_trial_that_closes_every_descriptor_is_an_answer():
     found = onnx_debug.diagnose(
         zoo.Stack({1: Does(close_everything)}).eval(), GIVEN, timeout=20.0, **LEGACY
     )
-    assert found.failure is not None
+    assert not found.ok  # it cannot say what it found
     assert not running_children()
 
 

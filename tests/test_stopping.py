@@ -146,10 +146,10 @@ def test_a_fork_server_that_hangs_does_not_outlive_its_user():
     script = """
         import os, threading, psutil, torch, onnx_debug
         from onnx_debug.compat import canary
-        from onnx_debug.runner.forked import channel
-        channel._LONGEST_SILENCE = 3.0
+        from onnx_debug.runner.forked import client
+        client._WARM_UP = 0.0
         canary.check = lambda dynamo: threading.Event().wait()
-        session = onnx_debug.Session(torch.nn.Linear(2, 2).eval(), (torch.randn(1, 2),), dynamo=False)
+        session = onnx_debug.Session(torch.nn.Linear(2, 2).eval(), (torch.randn(1, 2),), timeout=1.0, dynamo=False)
         threading.Thread(target=session.step, daemon=True).start()
         while len(children := psutil.Process().children(recursive=True)) < 2:
             pass

@@ -14,6 +14,7 @@ import contextlib
 import os
 import threading
 import time
+import traceback
 import weakref
 from functools import partial
 from typing import Any, NoReturn, TypeVar
@@ -31,7 +32,7 @@ from onnx_debug.runner.forked.death import Death
 from onnx_debug.runner.forked.processes import Child, fork, uninterrupted
 from onnx_debug.runner.forked.server import Reply, Request, serve
 from onnx_debug.runner.forked.shared_memory import Shared
-from onnx_debug.runner.forked.worker import TICK
+from onnx_debug.runner.forked.worker import TICK, read
 from onnx_debug.runner.questions import Question
 from onnx_debug.runner.runner import Runner, UnansweredError
 
@@ -130,11 +131,11 @@ class ForkedRunner(Runner):
                     with contextlib.suppress(OSError):
                         self._start_server()
                     continue
-                if reply.answer is not None:
-                    return torch.load(reply.answer, weights_only=False)
-                assert reply.death is not None
-                if not (once_more and reply.death.by_chance):
-                    self._unanswered(question, reply.death)
+                answer = _read(reply)
+                if not isinstance(answer, Death):
+                    return answer
+                if not (once_more and answer.by_chance):
+                    self._unanswered(question, answer)
         raise UnansweredError(f"the process that runs the trials was lost twice: {lost}")
 
     def _exchange(self, question: Question[Any] | None, timeout: float) -> Reply:
@@ -188,6 +189,16 @@ class ForkedRunner(Runner):
         module = question.module if question is not None else ""
         failure = death.failure(Locator(self._names, module))
         raise UnansweredError(death.words, failure=failure, log=death.log)
+
+
+def _read(reply: Reply) -> Any:
+    """The answer, or why there is none."""
+    if reply.answer is None:
+        return reply.death
+    try:
+        return read(reply.answer)
+    except Exception:  # noqa: BLE001 - what our own process wrote cannot be read
+        return Death.of_ours(traceback.format_exc())
 
 
 def _end(server: Child, user: int) -> None:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
-import torch
-
 from onnx_debug.data.call_tree import EagerReport
-from onnx_debug.data.outcome import Mode
 from onnx_debug.eager.calls import slim
 from onnx_debug.request.case import Case
-from onnx_debug.runner.forked.death import Death, DiedError
+from onnx_debug.runner.forked.death import DiedError
 from onnx_debug.runner.forked.shared_memory import Shared
-from onnx_debug.runner.forked.worker import Ready, Worker
+from onnx_debug.runner.forked.worker import Ready, Worker, read
 from onnx_debug.trial.eager_stage import EagerRun, run_eager
 
 
@@ -38,6 +36,7 @@ class Recorders:
 
         def run(_: Path) -> EagerReport:
             runs.append(run_eager(case, index, self._shared.progress, after_first=after_first))
+            self._shared.progress.finish()
             return runs[0].report()
 
         self._workers[index] = Worker(self._shared, run, lambda fqns: slim(runs[0].recording, fqns))
@@ -56,7 +55,7 @@ class Recorders:
             except BaseException:
                 self._forget(index)
                 raise
-            report: EagerReport = torch.load(path, weights_only=False)
+            report: EagerReport = read(path)
             if index == 0:
                 self._sets_for_good = bool(report.set_for_good)
             self._accepted[index] = report.outcome.failure is None
@@ -102,12 +101,11 @@ class Recorders:
             try:
                 self.report(case, index, timeout)
             except DiedError as died:
-                if died.death.stage is None or died.death.by_chance:
-                    raise
-                if index == 0:
-                    why = f"the model ran once, and not again: {died}"
-                    raise DiedError(Death(Mode.CRASH, why, log=died.death.log)) from died
-                self._accepted[index] = False
+                death = died.death
+                if index and death.stage is not None and not death.by_chance:
+                    self._accepted[index] = False
+                else:
+                    raise DiedError(replace(death, stage=None)) from died
         return self._accepted[index]
 
     def _forget(self, index: int) -> None:

@@ -28,7 +28,7 @@ from onnx_debug.runner.forked.death import Death, DiedError
 from onnx_debug.runner.forked.processes import adopt_orphans, end_children, end_orphans
 from onnx_debug.runner.forked.recorders import Recorders
 from onnx_debug.runner.forked.shared_memory import Shared
-from onnx_debug.runner.forked.worker import TICK, Worker
+from onnx_debug.runner.forked.worker import TICK, Worker, read
 from onnx_debug.runner.questions import Context, FurtherCheck, Question, with_checks
 
 
@@ -202,7 +202,7 @@ class _Server:
         context = Context(
             case,
             self._names,
-            {index: torch.load(file, weights_only=False) for index, file in files.items()},
+            {index: read(file) for index, file in files.items()},
             request.traced,
             directory,
             self._shared.progress,
@@ -220,7 +220,7 @@ def _eager_outputs(
     """
     worker = Worker(shared, lambda _: eager_outputs(case, inputs, gradients=gradients))
     try:
-        found: list[torch.Tensor] | None = torch.load(worker.wait(seconds), weights_only=True)
+        found: list[torch.Tensor] | None = read(worker.wait(seconds))
         return found
     except DiedError:
         return None

@@ -38,6 +38,16 @@ _MOST_OUTPUT = 50_000_000  # bytes of output on disk; a trial that prints withou
 Ready = Callable[[Connection], bool]
 
 
+def write(answer: Any, file: Path) -> None:
+    """Write an answer down for another process of ours."""
+    torch.save(answer, file)
+
+
+def read(file: Path) -> Any:
+    """Read it there."""
+    return torch.load(file, weights_only=False)
+
+
 def _ready(connection: Connection) -> bool:
     return bool(wait([connection], TICK))
 
@@ -80,10 +90,10 @@ class Worker:
         try:
             answer, kind = work(given), _DONE
             self._shared.progress.finish()
-            torch.save(answer, self._file())
+            write(answer, self._file())
         except Exception:  # noqa: BLE001 - a mistake of onnx_debug; what the user's model raises is a part of the answer
             self._shared.progress.finish()
-            torch.save(traceback.format_exc(), self._file())
+            write(traceback.format_exc(), self._file())
             kind = _MISTAKE
         connection.send_bytes(kind)
 
@@ -156,7 +166,7 @@ class Worker:
         except OSError as error:
             self._ended(Mode.CRASH, f"its answer cannot be read: {error}")
         if said == _MISTAKE:
-            raise DiedError(Death.of_ours(torch.load(self._file(), weights_only=False)))
+            raise DiedError(Death.of_ours(read(self._file())))
         if said != _DONE:
             self._ended(Mode.CRASH, "its answer cannot be read")
         return True
