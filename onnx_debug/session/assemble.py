@@ -1,17 +1,31 @@
-"""From what a session knows to a `Diagnosis`."""
+"""What a session knows, and how that becomes a `Diagnosis`."""
 
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
-from functools import cache
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache, cached_property
 
 from onnx_debug.data.call_tree import EagerReport, Tree
-from onnx_debug.data.diagnosis import Culprit, ModuleCall, Proof, ProofKind, Step
-from onnx_debug.data.outcome import Failure, Outcome, Stage, Trial, TrialKind
+from onnx_debug.data.diagnosis import (
+    Culprit,
+    Diagnosis,
+    Fix,
+    ModuleCall,
+    ModuleInfo,
+    Proof,
+    ProofKind,
+    SearchState,
+    Step,
+    Written,
+)
+from onnx_debug.data.outcome import Failure, Outcome, Stage, Trial
+from onnx_debug.eager.recorder import ModuleNames
 from onnx_debug.explain import syntax
-from onnx_debug.search.findings import Finding, Question
+from onnx_debug.request.case import Case
+from onnx_debug.search.findings import Finding, Findings
 
 Describe = Callable[[str, int], ModuleCall]
 
@@ -19,7 +33,86 @@ _MOST_CALLS = 12  # of one module, that are described
 _PACKAGES = ("torch", "onnx", "onnxscript", "onnxruntime", "onnx-debug")
 
 
-def culprits(
+@dataclass
+class Known:
+    """What a session knows so far.
+
+    Attributes:
+        describe: the tensors of a recorded call; called while a diagnosis is made.
+        report: of the eager run.
+        findings: of the search.
+        notes: what the session itself has to say.
+        request: what is wrong with the request; empty when nothing is.
+    """
+
+    case: Case
+    describe: Describe
+    outcomes: Mapping[Trial, Outcome]
+    steps: Sequence[Step]
+    report: EagerReport | None = None
+    findings: Findings = field(default_factory=Findings)
+    notes: list[str] = field(default_factory=list)
+    request: str = ""
+    fixes: tuple[Fix, ...] = ()
+    written: Written | None = None
+    unwritten: str = ""
+    state: SearchState = SearchState.NOT_BEGUN
+    start: float = field(default_factory=time.perf_counter)
+
+    @property
+    def whole(self) -> Outcome | None:
+        """What the whole model's trial answered, or else its eager run, where that was the end."""
+        if self.findings.whole is not None or self.report is None:
+            return self.findings.whole
+        found = self.report.outcome
+        return found if found.failed or found.unresolved else None
+
+    def culprits(self) -> tuple[Culprit, ...]:
+        """The modules to blame, as far as they are known, in execution order."""
+        if self.report is None:
+            return ()
+        if self.report.outcome.failure is not None:
+            return _eager_culprits(self.report.outcome.failure, self.report, self.describe)
+        return _culprits(self.findings.culprits, self.report, self.describe, self.outcomes)
+
+    def diagnosis(self) -> Diagnosis:
+        """All of it as frozen data."""
+        whole = self.whole or Outcome()
+        known = self.whole is not None
+        return Diagnosis(
+            model_class=type(self.case.model).__name__,
+            failure=whole.failure,
+            culprits=self.culprits(),
+            sufficient=self.findings.sufficient,
+            request=self.request,
+            unresolved=_undecided(whole) if known else "",
+            ours=whole.ours,
+            stages=whole.stages if known else (),
+            search=self.state,
+            fixes=self.fixes,
+            written=self.written,
+            unwritten=self.unwritten,
+            onnx_path=_graph_to_show(self.outcomes, self.findings.names),
+            notes=(*self.notes, *self.findings.notes, *filter(None, [whole.note])),
+            trials=tuple(self.steps),
+            comparisons=whole.comparisons,
+            asked=whole.asked,
+            node_errors=whole.node_errors,
+            edges=whole.edges,
+            modules=self.report.modules if self.report is not None else self._modules,
+            log=whole.log,
+            dynamo=self.case.dynamo,
+            versions=_versions(),
+            seconds=time.perf_counter() - self.start,
+        )
+
+    @cached_property
+    def _modules(self) -> tuple[ModuleInfo, ...]:
+        """The model's modules, as they are known before it has run."""
+        return ModuleNames(self.case.model).infos({})
+
+
+def _culprits(
     findings: Iterable[Finding],
     report: EagerReport,
     describe: Describe,
@@ -28,7 +121,7 @@ def culprits(
     """The findings with everything that is known of their modules, in execution order."""
     tree = report.tree()
     return tuple(
-        _culprit(finding, tree, describe, graph_alone(outcomes, finding))
+        _culprit(finding, tree, describe, _graph_alone(outcomes, finding))
         for finding in sorted(findings, key=lambda finding: tree.order(finding.fqn))
     )
 
@@ -62,17 +155,17 @@ def _culprit(finding: Finding, tree: Tree, describe: Describe, graph_path: str |
         reason=clue.reason if clue is not None else "",
         inputs=failing.inputs,
         outputs=failing.outputs,
-        calls=calls(finding.fqn, tree, describe),
+        calls=calls_of(finding.fqn, tree, describe),
         graph_path=graph_path,
     )
 
 
-def calls(fqn: str, tree: Tree, describe: Describe) -> tuple[ModuleCall, ...]:
+def calls_of(fqn: str, tree: Tree, describe: Describe) -> tuple[ModuleCall, ...]:
     """The recorded calls of a module that differ from those before."""
     return tuple(describe(fqn, index) for index in tree.differing_calls(fqn)[:_MOST_CALLS])
 
 
-def graph_alone(outcomes: Mapping[Trial, Outcome], finding: Finding) -> str | None:
+def _graph_alone(outcomes: Mapping[Trial, Outcome], finding: Finding) -> str | None:
     """What a trial of the culprit alone captured before it failed, or else exported."""
     for trial, outcome in outcomes.items():
         if (trial.module, trial.stubs, trial.call) == (
@@ -84,7 +177,7 @@ def graph_alone(outcomes: Mapping[Trial, Outcome], finding: Finding) -> str | No
     return None
 
 
-def eager_culprits(
+def _eager_culprits(
     failure: Failure, report: EagerReport, describe: Describe
 ) -> tuple[Culprit, ...]:
     """The module in which the model itself fails, before anything is exported, with what its last call got."""
@@ -108,25 +201,7 @@ def eager_culprits(
     )
 
 
-def step_of(question: Question, outcome: Outcome) -> Step:
-    """One line of the history."""
-    failure, trial = outcome.failure, question.trial
-    return Step(
-        trial.module,
-        tuple(sorted(trial.stubs)),
-        trial.call,
-        question.why,
-        outcome.verdict,
-        outcome.seconds,
-        failure.stage if failure is not None else None,
-        failure.mode if failure is not None else None,
-        failure.message.split("\n", 1)[0] if failure is not None else outcome.undecided,
-        trial.kind is TrialKind.FURTHER_INPUTS,
-        outcome.ours,
-    )
-
-
-def undecided(whole: Outcome) -> str:
+def _undecided(whole: Outcome) -> str:
     """Why nobody knows whether the whole model exports; empty when it passed or failed.
 
     A model whose outputs are all empty passes every stage, but nothing was compared.
@@ -136,7 +211,7 @@ def undecided(whole: Outcome) -> str:
     return whole.undecided
 
 
-def graph_to_show(outcomes: dict[Trial, Outcome], replaced: frozenset[str]) -> str | None:
+def _graph_to_show(outcomes: Mapping[Trial, Outcome], replaced: frozenset[str]) -> str | None:
     """The exported model; or the one in which exactly the culprits are replaced; or the last that was exported with any replaced."""
     for trial in (Trial(""), Trial("", stubs=replaced)):
         found = outcomes.get(trial)
@@ -150,7 +225,7 @@ def graph_to_show(outcomes: dict[Trial, Outcome], replaced: frozenset[str]) -> s
     return partial[-1] if partial else None
 
 
-def versions() -> dict[str, str]:
+def _versions() -> dict[str, str]:
     """The packages whose versions matter to an export."""
     return {name: _version(name) for name in _PACKAGES}
 

@@ -3,40 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-import functools
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
 import torch
 
-from onnx_debug.data.call_tree import EagerReport
-from onnx_debug.data.diagnosis import (
-    Culprit,
-    Diagnosis,
-    Fix,
-    ModuleCall,
-    ModuleInfo,
-    SearchState,
-    Step,
-    Written,
-)
+from onnx_debug.data.diagnosis import Diagnosis, ModuleCall, SearchState, Step
 from onnx_debug.data.errors import NoSpaceError, PausedError, SessionClosedError
-from onnx_debug.data.events import CulpritFound, Event, Started, TrialFinished, TrialStarted
-from onnx_debug.data.outcome import ClueKind, Mode, Outcome, Stage, Trial, TrialKind
-from onnx_debug.eager.recorder import ModuleNames
-from onnx_debug.request import remedy
+from onnx_debug.data.events import CulpritFound, Event, Started
+from onnx_debug.data.outcome import Trial
 from onnx_debug.request.case import Edges, make_case
 from onnx_debug.runner.open_runner import open_runner
 from onnx_debug.runner.workdir import keep_while_used
-from onnx_debug.search.findings import Question, needs_number_clues, with_number_clues
+from onnx_debug.search.findings import Question
 from onnx_debug.search.search import Search
-from onnx_debug.session import assemble
+from onnx_debug.session.assemble import Known, calls_of
 from onnx_debug.session.deliver import deliver
-
-_PART_OF_LIMIT = 4  # a part of a model that hangs gets this fraction of the whole's time
+from onnx_debug.session.fault_of_request import explain_request
+from onnx_debug.session.trials import Trials
 
 
 class Session:
@@ -70,7 +55,7 @@ class Session:
         f: Any = None,
         **export_options: Any,
     ) -> None:
-        self._case = make_case(
+        case = make_case(
             model,
             args,
             kwargs,
@@ -81,27 +66,18 @@ class Session:
             edges=edges,
             options=export_options,
         )
-        self._timeout, self._want_fixes = timeout, fixes
         self.on_event = on_event or (lambda _: None)
-        self._start = time.perf_counter()
-        self._notes: list[str] = []
-        self._runner, protection = open_runner(
-            self._case, isolate=isolate, memory_limit=memory_limit
-        )
-        self._notes += [note for note in (protection, self._case.note) if note]
+        self._timeout, self._want_fixes = timeout, fixes
+        self._runner, protection = open_runner(case, isolate=isolate, memory_limit=memory_limit)
         keep_while_used(self, self._runner.directory)
-        self._report: EagerReport | None = None
-        self._search: Search | None = None
+        self._trials = Trials(self._runner, timeout, lambda event: self.on_event(event))
+        self._known = Known(case, self._describe, self._trials.outcomes, self._trials.steps)
+        self._known.notes += [note for note in (protection, case.note) if note]
         self._asking: Any = None
         self._question: Question | None = None
-        self._steps: list[Step] = []
-        self._outcomes: dict[Trial, Outcome] = {}
         self._described: dict[tuple[str, int], ModuleCall] = {}
         self._announced: set[str] = set()
-        self._written: Written | None = None
-        self._unwritten = ""
-        self._request, self._fixes = "", ()  # type: tuple[str, tuple[Fix, ...]]
-        self._state, self._closed = SearchState.NOT_BEGUN, False
+        self._closed = False
 
     def __enter__(self) -> Self:
         return self
@@ -117,14 +93,14 @@ class Session:
     @property
     def finished(self) -> bool:
         """Whether the search has ended or was stopped."""
-        return self._state in (SearchState.FINISHED, SearchState.STOPPED)
+        return self._known.state in (SearchState.FINISHED, SearchState.STOPPED)
 
     def step(self) -> Step | None:
         """Run the next trial of the search and return it; None when the search has ended or was stopped, or `pause` was called."""
         with self._pausable():
             step = self._step()
-        if self._state is SearchState.RUNNING:
-            self._state = SearchState.PAUSED
+        if self._known.state is SearchState.RUNNING:
+            self._known.state = SearchState.PAUSED
         return step
 
     def run(self) -> Diagnosis:
@@ -146,13 +122,13 @@ class Session:
         """
         with self._pausable():
             self._begin()
-            tree = self._report.tree() if self._report is not None else None
+            tree = self._known.report.tree() if self._known.report is not None else None
             names = {name: tree.canonical(name) if tree else name for name in (module, *stubs)}
             for name, found in names.items():
                 if found is None:
                     raise ValueError(f"the model has no module {name!r}")
             trial = Trial(names[module] or "", frozenset(names[stub] or "" for stub in stubs), call)
-            return self._answer(Question(trial, "you asked"))[0]
+            return self._trials.ask(trial, "you asked")[0]
 
     def pause(self) -> None:
         """From another thread: end the trial under way within a second. What was found so far stays, and the next call goes on from there.
@@ -164,17 +140,15 @@ class Session:
 
     def calls(self, module: str) -> tuple[ModuleCall, ...]:
         """What a module got and returned in the model: the first call, and each later one with other shapes, dtypes or arguments."""
-        known = self._report is not None and module in self._report.tree().modules
-        return (
-            assemble.calls(module, self._report.tree(), self._describe)
-            if self._report is not None and known
-            else ()
-        )
+        report = self._known.report
+        if report is None or module not in report.tree().modules:
+            return ()
+        return calls_of(module, report.tree(), self._describe)
 
     def stop(self) -> None:
         """End the search for good; what was found so far stays."""
-        if self._state is not SearchState.FINISHED:
-            self._state = SearchState.STOPPED
+        if self._known.state is not SearchState.FINISHED:
+            self._known.state = SearchState.STOPPED
         self._runner.close(keep_files=True)
         self._closed = True
 
@@ -192,55 +166,9 @@ class Session:
     @property
     def diagnosis(self) -> Diagnosis:
         """What is known so far."""
-        findings = self._search.findings if self._search is not None else None
-        eager = self._report
-        whole = self._whole()
-        made = Diagnosis(
-            model_class=type(self._case.model).__name__,
-            failure=whole.failure if whole is not None else None,
-            culprits=self._culprits(),
-            sufficient=findings.sufficient if findings is not None else None,
-            request=self._request,
-            unresolved=assemble.undecided(whole) if whole is not None else "",
-            ours=whole is not None and whole.ours,
-            stages=whole.stages if whole is not None else (),
-            search=self._state,
-            fixes=self._fixes,
-            written=self._written,
-            unwritten=self._unwritten,
-            onnx_path=assemble.graph_to_show(
-                self._outcomes, findings.names if findings is not None else frozenset()
-            ),
-            notes=(
-                *self._notes,
-                *(findings.notes if findings is not None else ()),
-                *_note_of(whole),
-            ),
-            trials=tuple(self._steps),
-            comparisons=whole.comparisons if whole is not None else (),
-            asked=whole.asked if whole is not None else (),
-            node_errors=whole.node_errors if whole is not None else (),
-            edges=whole.edges if whole is not None else (),
-            modules=eager.modules if eager is not None else self._tree,
-            log=whole.log if whole is not None else "",
-            dynamo=self._case.dynamo,
-            versions=assemble.versions(),
-            seconds=time.perf_counter() - self._start,
-        )
+        made = self._known.diagnosis()
         keep_while_used(made, self._runner.directory)
         return made
-
-    @functools.cached_property
-    def _tree(self) -> tuple[ModuleInfo, ...]:
-        """The model's modules, as they are known before it has run."""
-        return ModuleNames(self._case.model).infos({})
-
-    def _whole(self) -> Outcome | None:
-        """What the whole model's trial answered, or else its eager run, where that was the end."""
-        if self._search is not None:
-            return self._search.findings.whole
-        found = self._report.outcome if self._report is not None else None
-        return found if found is not None and (found.failed or found.unresolved) else None
 
     # --- the search
 
@@ -256,38 +184,39 @@ class Session:
     def _step(self) -> Step | None:
         try:
             if not self.finished:
-                self._state = SearchState.RUNNING
+                self._known.state = SearchState.RUNNING
             self._begin()
             return None if self.finished else self._go_on()
         except PausedError:
-            self._state = SearchState.PAUSED
+            self._known.state = SearchState.PAUSED
         except SessionClosedError:
             if (
-                self._state is not SearchState.STOPPED
+                self._known.state is not SearchState.STOPPED
             ):  # by an event's receiver, or from another thread
                 raise
         except NoSpaceError as error:
-            self._notes.append(str(error))
+            self._known.notes.append(str(error))
             self.stop()
         return None
 
     def _begin(self) -> None:
         if self._closed:
             raise SessionClosedError("this session is closed; make a new one")
-        if self._report is not None:
+        if self._known.report is not None:
             return
-        self._report = found = self._runner.eager(self._timeout)
-        if self._case.model.training:
-            self._notes.append(
+        self._known.report = found = self._runner.eager(self._timeout)
+        if self._known.case.model.training:
+            self._known.notes.append(
                 "The model is in training mode; call model.eval() first unless that is intended."
             )
         if found.outcome.failure is not None or found.outcome.unresolved:
-            self._state = SearchState.FINISHED
+            self._known.state = SearchState.FINISHED
         else:
-            asks = self._case.minimal().options.keys() != self._case.options.keys()
-            around = str(self._case.surroundings)
-            self._search = Search(found.tree(), asks=asks, surroundings=around)
-            self._asking = self._search.run()
+            asks = self._known.case.minimal().options.keys() != self._known.case.options.keys()
+            around = str(self._known.case.surroundings)
+            search = Search(found.tree(), asks=asks, surroundings=around)
+            self._known.findings = search.findings
+            self._asking = search.run()
             self._question = next(self._asking)
         self.on_event(Started(len(found.modules)))
 
@@ -295,7 +224,7 @@ class Session:
         """Answer the search's question; None when it had none left. What is interrupted here is done again at the next step."""
         step = None
         if self._question is not None:
-            step, outcome = self._answer(self._question)
+            step, outcome = self._trials.ask(self._question.trial, self._question.why)
             try:
                 self._question = self._asking.send(outcome)
             except StopIteration:
@@ -307,115 +236,30 @@ class Session:
 
     def _finish(self) -> None:
         """The search has ended: what remains is the request, and the file that the user asked for."""
-        findings = self._search.findings if self._search is not None else None
-        whole = findings.whole if findings is not None else None
-        if findings is not None and findings.request_at_fault:
-            self._explain_request(_unmet(whole))
-        elif whole is not None and remedy.opset_may_be_too_old(self._case, whole.failure):
-            self._explain_request("", certain=False)
-        self._state = SearchState.FINISHED
+        explain_request(self._known, self._runner, self._timeout, want_fixes=self._want_fixes)
+        self._known.state = SearchState.FINISHED
         found = self.diagnosis
         if found.ok and found.onnx_path is not None:
             self._deliver(found.onnx_path)
 
     def _deliver(self, exported: str) -> None:
-        if self._case.f is None:
-            self._unwritten = "no path was given (in Python f=, on the command line -o)"
+        if self._known.case.f is None:
+            self._known.unwritten = "no path was given (in Python f=, on the command line -o)"
             return
         try:
-            self._written = deliver(self._case.f, exported)
+            self._known.written = deliver(self._known.case.f, exported)
         except OSError as error:
-            self._unwritten = f"{self._case.f} cannot be written to: {error.strerror or error}"
-
-    def _explain_request(self, unmet: str, *, certain: bool = True) -> None:
-        """Say what is wrong with the request; where it is not certain that anything is, only if another call works."""
-        problems, call, outcome = self._runner.correct_options(self._timeout)
-        works = outcome is not None and outcome.ok
-        if not works and not certain:
-            return
-        self._request = "; ".join(problems) or unmet or self._unexplained()
-        if outcome is not None and works and self._want_fixes:
-            difference = max((row.max_abs_diff for row in outcome.comparisons), default=0.0)
-            self._fixes = (
-                Fix(
-                    "the call in a form that fits the model",
-                    "It asks for the same in a way that this torch understands.",
-                    outcome,
-                    difference,
-                    code=call,
-                ),
+            self._known.unwritten = (
+                f"{self._known.case.f} cannot be written to: {error.strerror or error}"
             )
-
-    def _unexplained(self) -> str:
-        """That the request is at fault, where no call is found that works."""
-        said = "it does not fit the model: with default options it"
-        plain = self._outcomes.get(Trial("", kind=TrialKind.DEFAULT_OPTIONS))
-        if plain is None:
-            said = f"{self._case.surroundings}; without that it"
-            plain = self._outcomes.get(Trial("", kind=TrialKind.NEUTRAL))
-        return f"{said} {'exports' if plain is not None and plain.ok else 'fails in another way'}"
-
-    def _answer(self, question: Question) -> tuple[Step, Outcome]:
-        trial = question.trial
-        number = len(self._steps) + 1
-        self.on_event(TrialStarted(number, trial, question.why))
-        outcome = self._run(trial)
-        if needs_number_clues(trial, outcome):
-            outcome = with_number_clues(
-                outcome, self._runner.explain_numbers(outcome, self._timeout)
-            )
-        if trial.kind is TrialKind.FURTHER_INPUTS:
-            trial = replace(trial, kind=TrialKind.EXPORT)  # a part of the whole model's answer
-        self._outcomes[trial] = outcome
-        step = assemble.step_of(question, outcome)
-        self._steps.append(step)
-        self.on_event(TrialFinished(number, step))
-        return step, outcome
-
-    def _run(self, trial: Trial) -> Outcome:
-        if trial.kind is TrialKind.FURTHER_INPUTS:
-            return self._runner.look_beyond(self._outcomes[Trial("")], self._timeout)
-        return self._runner.run(trial, self._limit(trial), require_dynamic=self._dynamic_conflict())
-
-    def _limit(self, trial: Trial) -> float:
-        """Seconds for one trial: where the whole model hangs, its parts get less."""
-        whole = self._outcomes.get(Trial(""))
-        hangs = (
-            whole is not None and whole.failure is not None and whole.failure.mode is Mode.TIMEOUT
-        )
-        return (
-            min(self._timeout, max(5.0, self._timeout / _PART_OF_LIMIT))
-            if hangs and trial.module
-            else self._timeout
-        )
-
-    def _dynamic_conflict(self) -> bool:
-        """Whether the whole model fails in its capture because a dynamic size became fixed."""
-        whole = self._outcomes.get(Trial(""))
-        failure = whole.failure if whole is not None else None
-        return (
-            failure is not None
-            and failure.stage is Stage.CAPTURE
-            and any(clue.kind is ClueKind.SPECIALIZATION for clue in failure.clues)
-        )
 
     # --- what was found
 
     def _announce(self) -> None:
-        for culprit in self._culprits():
+        for culprit in self._known.culprits():
             if culprit.fqn not in self._announced:
                 self._announced.add(culprit.fqn)
                 self.on_event(CulpritFound(culprit))
-
-    def _culprits(self) -> tuple[Culprit, ...]:
-        if self._report is None:
-            return ()
-        if self._report.outcome.failure is not None:
-            return assemble.eager_culprits(
-                self._report.outcome.failure, self._report, self._describe
-            )
-        found = self._search.findings.culprits if self._search is not None else ()
-        return assemble.culprits(found, self._report, self._describe, self._outcomes)
 
     def _describe(self, fqn: str, call: int) -> ModuleCall:
         key = (fqn, call)
@@ -491,16 +335,3 @@ def diagnose(  # noqa: PLR0913 - each is a keyword that users name
         **export_options,
     ) as session:
         return session.run()
-
-
-def _unmet(whole: Outcome | None) -> str:
-    """What the exported file lacks of what was asked for; empty when no file was written."""
-    return (
-        whole.failure.message
-        if whole is not None and whole.failure is not None and whole.onnx_path is not None
-        else ""
-    )
-
-
-def _note_of(whole: Outcome | None) -> tuple[str, ...]:
-    return (whole.note,) if whole is not None and whole.note else ()
