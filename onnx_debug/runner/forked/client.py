@@ -26,8 +26,7 @@ from onnx_debug.data.call_tree import EagerReport
 from onnx_debug.data.errors import PausedError, SessionClosedError
 from onnx_debug.explain.locate import Locator
 from onnx_debug.request.case import Case
-from onnx_debug.runner import workdir
-from onnx_debug.runner.forked import memory
+from onnx_debug.runner import memory, workdir
 from onnx_debug.runner.forked.death import Death
 from onnx_debug.runner.forked.processes import Child, fork, uninterrupted
 from onnx_debug.runner.forked.server import Reply, Request, serve

@@ -77,3 +77,8 @@ class Shared:
     memory_limit: int | None
     threads: int
     progress: SharedProgress = field(default_factory=SharedProgress)
+
+    @property
+    def room(self) -> int | None:
+        """Bytes that a recorder may keep of what passes between the modules; None: no limit."""
+        return self.memory_limit and self.memory_limit // 4
