@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+import time
 
 import pytest
 import torch
 from torch import nn
 
 import onnx_debug
+from onnx_debug.compat import native_threads
 from onnx_debug.request.case import make_case
 from onnx_debug.runner import memory
 from onnx_debug.runner.forked.client import ForkedRunner
@@ -72,3 +74,20 @@ def test_where_a_fork_does_not_do_the_trials_run_here(monkeypatch):
     found = onnx_debug.diagnose(nn.Linear(2, 2).eval(), (torch.ones(1, 2),), **LEGACY)
     assert found.ok
     assert "only on Linux" in found.notes[0]
+
+
+class Naps(nn.Module):
+    def forward(self, x):
+        if not torch.jit.is_tracing():
+            time.sleep(1.5)
+        return x + 1
+
+
+def test_where_forks_have_one_thread_the_model_has_more_time(monkeypatch):
+    monkeypatch.setattr(native_threads, "release", lambda: False)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 30)
+    runner = ForkedRunner(make_case(Naps(), (torch.ones(1),), options=LEGACY))
+    try:
+        assert runner.eager(1.0).outcome.failure is None
+    finally:
+        runner.close()

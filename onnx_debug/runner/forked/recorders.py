@@ -61,7 +61,8 @@ class Recorders:
             self.start(case, index)
         if index not in self._reports:
             try:
-                path = self._workers[index].wait(timeout, self._ready)
+                limit = timeout * self._shared.slowdown
+                path = self._workers[index].wait(limit, self._ready)
             except BaseException:
                 self._forget(index)
                 raise

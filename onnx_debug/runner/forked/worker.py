@@ -150,7 +150,8 @@ class Worker:
             if self._child.poll() is not None and (may_read or not self._child.connection.poll()):
                 raise DiedError(self._ending())
             if time.monotonic() > limit:
-                self._ended(Mode.TIMEOUT, f"no answer in {timeout:.0f} s")
+                alone = " (with one thread)" if self._shared.slowdown > 1 else ""
+                self._ended(Mode.TIMEOUT, f"no answer in {timeout:.0f} s{alone}")
             family = len(self._looks) % 10 == 0
             if most and memory.held(self._child.pid, family=family) > inherited + most:
                 self._ended(Mode.MEMORY, f"more than {most / 1e9:.1f} GB of memory")
