@@ -103,6 +103,20 @@ def test_a_row_that_a_mask_hides_entirely():
     assert "hides entirely" in edge.known
 
 
+def test_which_of_equal_values_is_taken_is_left_open():
+    class Best(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.places = nn.Parameter(torch.randn(64, 2))
+
+        def forward(self, x):
+            return self.places[torch.topk(x.sum(-1), 3).indices]
+
+    found = onnx_debug.diagnose(Best(), (torch.randn(64, 4),), dynamo=False)
+    assert found.ok
+    assert [edge for edge in found.edges if "zeros" in edge.inputs.split("; ")] == []
+
+
 def edges_of(*args):
     found = edge_inputs(make_case(Calls(lambda *given: given[0]), args))
     return {one.description: one.inputs[0] for one in found}

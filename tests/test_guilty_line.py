@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.util
 import sys
 import textwrap
@@ -210,3 +211,33 @@ def test_a_branch_that_tracing_froze_in_a_helper_leads_from_the_module_to_the_he
     lines = [line.text for line in guilty_lines(culprit)]
     assert culprit.fqn == "0"
     assert lines == ["return _louder(x)", "if x.mean() > 1.5:"]
+
+
+def _by_qr(self, x):
+    return x + torch.linalg.qr(x)[0].sum()
+
+
+def _dispatched(kind):
+    """Libraries choose at run time which function computes a layer."""
+    original = kind.forward
+
+    @functools.wraps(original)
+    def forward(self, x):
+        return _by_qr(self, x)
+
+    kind.forward = forward
+    return kind
+
+
+@_dispatched
+class Dispatched(nn.Module):
+    def forward(self, x):
+        return x
+
+
+@pytest.mark.parametrize("options", [{}, LEGACY])
+def test_a_line_that_only_dispatches_leads_on_to_the_operator(options):
+    found = onnx_debug.diagnose(after_a_layer(Dispatched()), (torch.randn(4, 4),), **options)
+    lines = [line.text for line in guilty_lines(found.culprits[0])]
+    assert found.culprits[0].fqn == "1"
+    assert lines == ["return _by_qr(self, x)", "return x + torch.linalg.qr(x)[0].sum()"]

@@ -142,6 +142,16 @@ def test_the_same_call_without_autocast_is_tried_and_spelled_out():
     assert found.problems[0].startswith("an ambient torch.autocast is active (cpu, torch.bfloat16)")
 
 
+@pytest.mark.parametrize("isolate", [True, False])
+def test_no_module_is_to_blame_for_autocast_around_the_call(isolate):
+    image = torch.randn(1, 3, 8, 8)
+    with torch.autocast("cpu", torch.bfloat16):
+        d = onnx_debug.diagnose(ScaledConv().eval(), (image,), dynamo=False, isolate=isolate)
+    assert (d.culprits, len(d.trials)) == ((), 2)
+    assert d.request.startswith("an ambient torch.autocast is active")
+    assert d.fixes[0].outcome.comparisons
+
+
 # --- dimensions that must be equal
 
 

@@ -181,14 +181,25 @@ def test_branches_are_walked_and_buffers_are_no_outputs(model, culprits, tmp_pat
     assert all(origin.op.startswith("aten::_native_batch_norm") for origin in found.origins)
 
 
-def test_a_sum_of_what_cancels_is_rounding_and_blames_nobody(tmp_path):
-    class Centred(nn.Module):
-        def forward(self, x):
-            centred = x - x.mean(-1, keepdim=True)
-            return centred.sum(-1)
+class Centred(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.line = nn.Linear(333, 2)
 
-    x = torch.randn(8, 333)
-    program = exported(Centred(), (x,), tmp_path / "m.onnx")
-    found = compare_values(program, tmp_path / "m.onnx", [x], Locator(ModuleNames(Centred())))
-    assert float(found.outputs[0].abs().max()) < 1e-4
-    assert found.origins == []
+    def forward(self, x):
+        centred = x - x.mean(-1, keepdim=True)
+        return centred.sum(-1), self.line(x) + 1
+
+
+def test_what_cancels_is_to_blame_only_where_nothing_else_is(tmp_path):
+    x, model = torch.randn(8, 333), Centred()
+    program = exported(model, (x,), tmp_path / "m.onnx")
+
+    def reasons():
+        found = compare_values(program, tmp_path / "m.onnx", [x], Locator(ModuleNames(model)))
+        assert float(found.outputs[0].abs().max()) < 1e-4
+        return [origin.reason for origin in found.origins]
+
+    assert all("loses its digits" in reason for reason in reasons())
+    plant(tmp_path / "m.onnx", "add")
+    assert all("returns wrong numbers" in reason for reason in reasons())

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import re
-from collections.abc import Iterator
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -98,3 +101,35 @@ def keep_stacks(kept: dict[str, str]) -> Iterator[None]:
         yield
     finally:
         graph._export_onnx = write
+
+
+@contextlib.contextmanager
+def keep_user_frames(is_library: Callable[[str], bool]) -> Iterator[None]:
+    """Keep the functions that a forward calls in the stack traces of captured nodes, of which torch keeps forwards only.
+
+    Without the private name the line of such a function is missing, and the line of the forward that
+    leads to it is shown.
+    """
+    kept = getattr(fx.proxy.TracerBase, "_filter_traceback_frames", None)
+    if kept is None:
+        yield
+        return
+
+    def filtered(self: Any, summary: traceback.StackSummary) -> traceback.StackSummary:
+        known = {id(frame) for frame in kept(self, summary)}
+        inside = itertools.takewhile(lambda frame: not _captures(frame.filename), summary[::-1])
+        known |= {id(frame) for frame in inside if not is_library(frame.filename)}
+        return traceback.StackSummary.from_list([f for f in summary if id(f) in known])
+
+    fx.proxy.TracerBase._filter_traceback_frames = filtered  # type: ignore[method-assign, assignment]
+    try:
+        yield
+    finally:
+        fx.proxy.TracerBase._filter_traceback_frames = kept  # type: ignore[method-assign]
+
+
+def _captures(file: str) -> bool:
+    """Whether a file is of the exporter, which calls the model: the frames outside of it are those of whoever asked us."""
+    return file.startswith(
+        (str(Path(torch.export.__file__).parent), str(Path(torch.onnx.__file__).parent))
+    )

@@ -127,12 +127,15 @@ class EagerReport:
 
     Attributes:
         set_for_good: attributes that the first call sets and a second leaves as they are.
+        complete: the values of all modules were kept; else there was no room for them, and those of
+            the modules that a question needs are recorded by another run.
     """
 
     outcome: Outcome
     modules: tuple[ModuleInfo, ...] = ()
     calls: tuple[CallInfo, ...] = ()
     set_for_good: tuple[str, ...] = ()
+    complete: bool = True
 
     def tree(self) -> Tree:
         """The module tree as the search sees it."""

@@ -17,9 +17,5 @@ class NoSpaceError(OnnxDebugError, RuntimeError):
     """The disk with the temporary files is full, so no trial can write its model."""
 
 
-class IsolationError(OnnxDebugError, RuntimeError):
-    """The fork server died or cannot be started, so no further trial can be run."""
-
-
 class PausedError(OnnxDebugError, RuntimeError):
     """`Session.pause` was called before this was answered; ask again."""

@@ -93,6 +93,7 @@ class Call:
         mutated: positions of the argument leaves that the call changed in place and did not return.
         specialized: a symbolic size of the model's inputs became a number before the call returned.
         problem: why the call could not be recorded; empty when it was.
+        known_kind: see `kind`, of a call whose values were not kept.
     """
 
     fqn: str
@@ -103,19 +104,27 @@ class Call:
     mutated: tuple[int, ...] = ()
     specialized: bool = False
     problem: str = ""
+    known_kind: str = ""
 
     @property
     def kind(self) -> str:
         """Equal for calls with equal shapes, dtypes and non-tensor arguments."""
         if self.arguments is None:
-            return self.problem
-        shapes = [
-            (tuple(leaf.shape), str(leaf.dtype)) if isinstance(leaf, torch.Tensor) else str(leaf)
-            for leaf in self.arguments.leaves
-        ]
-        return hashlib.sha1(
-            self.arguments.template + repr(shapes).encode(), usedforsecurity=False
-        ).hexdigest()
+            return self.known_kind or self.problem
+        return _kind(self.arguments)
+
+    def forget_values(self) -> None:
+        """Keep only that it happened."""
+        self.known_kind, self.arguments, self.output = self.kind, None, None
+
+
+def _kind(arguments: Packed) -> str:
+    shapes = [
+        (tuple(leaf.shape), str(leaf.dtype)) if isinstance(leaf, torch.Tensor) else str(leaf)
+        for leaf in arguments.leaves
+    ]
+    found = hashlib.sha1(arguments.template + repr(shapes).encode(), usedforsecurity=False)
+    return found.hexdigest()
 
 
 @dataclass
@@ -163,12 +172,18 @@ class Recorder:
         copy: turns a leaf into what is kept: a clone in eager, a description of its sizes in a
             capture.
         entered: told the stack of running modules at every entry and exit.
+        only: the modules whose values are kept; None: all, as long as `copy` has room.
     """
 
     def __init__(
-        self, names: ModuleNames, copy: Copy, entered: Callable[[list[str]], None] = lambda _: None
+        self,
+        names: ModuleNames,
+        copy: Copy,
+        entered: Callable[[list[str]], None] = lambda _: None,
+        only: frozenset[str] | None = None,
     ) -> None:
-        self._names, self._copy, self._entered = names, copy, entered
+        self._names, self._copy, self._entered, self._only = names, copy, entered, only
+        self.complete = True  # until there is no room for the values of all modules
         self.recordings: list[Recording] = []
         self.restart()
 
@@ -232,7 +247,9 @@ class Recorder:
         packed = self._pack(call, (args, kwargs))
         if packed is None:
             return call, []
-        call.arguments = Packed(packed.template, tuple(self._copy(leaf) for leaf in packed.leaves))
+        call.arguments = self._kept(call, packed)
+        if call.arguments is None:
+            call.known_kind = _kind(packed)
         return call, [(leaf, tensors.version(leaf)) for leaf in packed.leaves]
 
     def _finish(self, call: Call, leaves: list[tuple[Any, int | None]], output: Any) -> None:
@@ -244,8 +261,20 @@ class Recorder:
         ]
         call.mutated = tuple(position for position, mutated in enumerate(changed) if mutated)
         if packed is not None:
-            call.output = Packed(packed.template, tuple(self._copy(leaf) for leaf in packed.leaves))
+            call.output = self._kept(call, packed)
         self._leave()
+
+    def _kept(self, call: Call, packed: Packed) -> Packed | None:
+        if self._only is not None and call.fqn not in self._only:
+            return None
+        try:
+            return Packed(packed.template, tuple(self._copy(leaf) for leaf in packed.leaves))
+        except NoRoomError:
+            self.complete, self._only = False, frozenset()
+            self._copy = CloneOnce()  # the former one holds clones
+            for earlier in self.recording.calls:
+                earlier.forget_values()
+            return None
 
     def _leave(self) -> None:
         self._running.pop()
@@ -259,10 +288,19 @@ class Recorder:
             return None
 
 
-class CloneOnce:
-    """Clones a tensor once per version: an activation is the output of one module and the input of the next."""
+class NoRoomError(Exception):
+    """There are more values than may be kept."""
 
-    def __init__(self) -> None:
+
+class CloneOnce:
+    """Clones a tensor once per version: an activation is the output of one module and the input of the next.
+
+    Args:
+        room: bytes that all clones may take; None: no limit.
+    """
+
+    def __init__(self, room: int | None = None) -> None:
+        self._room = room
         self._known: dict[int, tuple[Any, int | None, torch.Tensor]] = {}
 
     def __call__(self, leaf: Any) -> Any:
@@ -276,6 +314,10 @@ class CloneOnce:
             and known[1] == tensors.version(leaf) is not None
         ):
             return known[2]
+        if self._room is not None:
+            self._room -= leaf.nbytes if leaf.layout is torch.strided else 0
+            if self._room < 0:
+                raise NoRoomError
         twin = copy_tensor(leaf)
         self._known[id(leaf)] = (weakref.ref(leaf), tensors.version(leaf), twin)
         return twin

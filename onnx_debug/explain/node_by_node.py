@@ -79,20 +79,25 @@ def compare_values(
     with torch.no_grad():
         for node in program.graph.nodes:
             walk.step(node)
-    for node, row in walk.wrong:
+    for node, row in walk.wrong or walk.shaky:
         maker = node.all_input_nodes[0] if node.target is operator.getitem else node
         walk.found.origins += [
-            _with_reason(clue, row, maker) for clue in from_fx_node(maker, locator, ClueKind.VALUE)
+            _with_reason(clue, row, maker, shaky=not walk.wrong)
+            for clue in from_fx_node(maker, locator, ClueKind.VALUE)
         ]
     walk.found.sessions = walk.onnx.sessions
     return walk.found
 
 
-def _with_reason(clue: Clue, row: NodeError, node: fx.Node) -> Clue:
+def _with_reason(clue: Clue, row: NodeError, node: fx.Node, *, shaky: bool) -> Clue:
     passed = (*argument_names(node.target)[: len(node.args)], *node.kwargs)
     known = known_wrong(clue.op or "", passed, dynamo=True)
     reason = f"gets the right inputs and returns wrong numbers ({known or row.own_problem})"
-    return Clue(clue.fqn, clue.kind, clue.source, clue.op, reason, clue.below)
+    if shaky:
+        reason = (
+            f"loses its digits: what cancels here leaves little but rounding ({row.own_problem})"
+        )
+    return replace(clue, reason=reason)
 
 
 class _Walk:
@@ -100,6 +105,8 @@ class _Walk:
 
     Attributes:
         own: the program's values.
+        wrong, shaky: nodes whose own numbers are wrong, and those that rounding explains: what they
+            add or subtract cancels.
         fed: where they can differ from `own`, the values that follow from ONNX's.
     """
 
@@ -112,6 +119,7 @@ class _Walk:
     ) -> None:
         self.onnx, self.found = onnx, ComparedValues()
         self.wrong: list[tuple[fx.Node, NodeError]] = []
+        self.shaky: list[tuple[fx.Node, NodeError]] = []
         self._module, self._tolerance = program.graph_module, tolerance
         self._returned = program.graph_signature.output_specs
         self._given = iter(_placeholder_values(program, leaves))
@@ -173,11 +181,10 @@ class _Walk:
             so_far.problem,
             here.problem,
         )
-        if row.own_problem and self._rounds(node, fed, here):
-            row = replace(row, own_problem="")
         self.found.rows.append(row)
         if row.own_problem:
-            self.wrong.append((node, row))
+            found = self.shaky if self._rounds(node, fed, here) else self.wrong
+            found.append((node, row))
 
     def _rounds(self, node: fx.Node, fed: torch.Tensor, here: Comparison) -> bool:
         """Whether the last digits of the node's inputs decide as much: a sum of what cancels is nothing but rounding."""

@@ -67,6 +67,22 @@ class Step:
     clue: Clue | None
 
 
+@dataclass(frozen=True)
+class Wrong:
+    """The first operator that goes wrong.
+
+    Attributes:
+        clue: its module and line.
+        known: what is known of its translation; empty if nothing is.
+        only_ties: it returns the right values and takes others of equal ones, which torch leaves
+            open.
+    """
+
+    clue: Clue
+    known: str
+    only_ties: bool
+
+
 class WrongOperators:
     """Finds the first wrong operator for inputs on which the file differs.
 
@@ -92,22 +108,22 @@ class WrongOperators:
             for step in self._steps(self._case.inputs[0])
         ]
 
-    def first(self, inputs: Inputs) -> Clue | None:
-        """The operator, its module and its line, and what is known of it as reason; None where the file's values do not tell."""
+    def first(self, inputs: Inputs) -> Wrong | None:
+        """The first wrong operator for these inputs; None where the file's values do not tell."""
         try:
-            held, seen = self._held(inputs), set[Print]()
+            held = self._held(inputs)
             for (before, ways), now in zip(self._given, self._steps(inputs), strict=False):
                 if before.function != now.function or len(before.returned) != len(now.returned):
                     return None  # from here on the two runs took different ways
-                right = all(
+                right = [
                     way is not None and _is_held(found, held, now.taken, ordered=way)
                     for way, found in zip(ways, now.returned, strict=True)
-                )
-                fed = all(one in seen or _is_held(one, held, ordered=False) for one in now.taken)
-                if fed and None not in ways and not right and now.clue is not None:
+                ]
+                fed = all(_is_held(one, held, ordered=False) for one in now.taken)
+                if fed and None not in ways and not all(right) and now.clue is not None:
+                    clue = replace(now.clue, kind=ClueKind.VALUE, op=now.function)
                     known = known_wrong(now.function, now.passed, dynamo=self._case.dynamo)
-                    return replace(now.clue, kind=ClueKind.VALUE, op=now.function, reason=known)
-                seen |= {*now.returned} if right else set()
+                    return Wrong(clue, known, only_ties=right == [True, False])
         except Exception:  # noqa: BLE001 - the file may not run with all its values as outputs
             return None
         return None

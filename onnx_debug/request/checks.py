@@ -19,7 +19,7 @@ from onnx_debug.request.dims import (
 )
 from onnx_debug.request.entries import Entry, Reading, leaves_by_key, read_axes, read_shapes
 from onnx_debug.request.inputs import Inputs, Leaf, names_of
-from onnx_debug.request.matching import looks_like_output
+from onnx_debug.request.matching import looks_like_output, nearest
 from onnx_debug.request.problem import Problem, count, describe, quoted
 
 _SHAPES, _AXES = "dynamic_shapes", "dynamic_axes"
@@ -36,6 +36,8 @@ def shape_problems(
         yield Problem(_SHAPES, _SHAPES, describe(dynamic_shapes), expected)
         return
     reading = read_shapes(inputs, dynamic_shapes, options)
+    if isinstance(dynamic_shapes, dict):
+        reading.problems[:0] = _wrong_keys(inputs, dynamic_shapes, options)
     dims = [entry for entry in reading.entries if entry.axis is not None]
     contradicted = [problem for entry in dims for problem in _contradicted(entry)]
     yield from reading.problems
@@ -51,6 +53,45 @@ def shape_problems(
         if isinstance(entry.dim, str) and not reads_names(dynamic_shapes):
             expected = "a Dim or Dim.DYNAMIC: torch reads names only where every argument has a dict {index: dim}, a tuple or None"
             yield Problem(_SHAPES, entry.spelling, describe(entry.dim), expected)
+
+
+def _wrong_keys(
+    inputs: Inputs, wanted: dict[Any, Any], options: Mapping[str, Any]
+) -> Iterator[Problem]:
+    """Keys that are no arguments of this call, and arguments without a key."""
+    missing = [name for name in inputs.arguments if name not in wanted]
+    unknown = [key for key in wanted if key not in inputs.arguments]
+    for key in unknown:
+        found, expected = _wrong_key(inputs, key, missing, options)
+        yield Problem(_SHAPES, f"{_SHAPES}[{key!r}]", found, expected)
+    for name in missing if len(missing) > len(unknown) or not unknown else ():
+        expected = "an entry for every argument that is passed; None where nothing is dynamic"
+        yield Problem(_SHAPES, f"{_SHAPES}[{name!r}]", "no entry", expected)
+
+
+def _wrong_key(
+    inputs: Inputs, key: Any, missing: list[str], options: Mapping[str, Any]
+) -> tuple[str, str]:
+    """What stands there, and what was expected."""
+    arguments, found = inputs.arguments, "no argument of forward"
+    expected = "no entry: the sizes of outputs follow from the inputs"
+    inside = [name for name, held in arguments.items() if isinstance(held, dict) and key in held]
+    if key in inputs.signature.parameters:
+        found, expected = "an argument that this call does not pass", "no entry"
+    elif key in names_of(options, "output_names"):
+        found = "an output"
+    elif key in names_of(options, "input_names"):
+        found = "a name from input_names"
+        expected = f"the argument's own name: {quoted(missing or arguments)}"
+    elif inside and inside[0] == inputs.keyword_catcher:
+        found = "a keyword argument that only ** catches"
+        expected = f"no {_SHAPES}, or a forward that names {key!r}"
+    elif inside:
+        found = f"a key inside the argument {inside[0]!r}"
+        expected = f"{_SHAPES}[{inside[0]!r}][{key!r}]"
+    elif missing or not looks_like_output(key):
+        expected = nearest(key, missing or arguments)
+    return found, expected
 
 
 def _contradicted(entry: Entry) -> Iterator[Problem]:

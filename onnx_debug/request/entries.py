@@ -1,14 +1,13 @@
 """The normal form of a request for dynamic dimensions: one entry for each dimension that it mentions.
 
-A dict, a tuple, a list, a `ShapesCollection` and `dynamic_axes` are all read into entries. What is
-wrong, which dimensions are dynamic, and how the request is written in another form follows from
-them.
+A dict, a tuple, a list, a `ShapesCollection` and `dynamic_axes` are all read into entries; checks,
+corrections and other spellings follow from them.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,8 +15,8 @@ import torch
 from torch.export import Dim
 
 from onnx_debug.request.dims import is_derived, is_dim, is_hint, is_named, is_static
-from onnx_debug.request.inputs import Inputs, Keys, Leaf, children, is_namedtuple, names_of
-from onnx_debug.request.matching import UnclearError, assign, looks_like_output, nearest
+from onnx_debug.request.inputs import Inputs, Keys, Leaf, below, children, is_namedtuple, names_of
+from onnx_debug.request.matching import UnclearError, assign
 from onnx_debug.request.problem import Problem, count, describe, quoted
 
 logger = logging.getLogger(__name__)
@@ -119,7 +118,7 @@ class Reading:
     Attributes:
         entries: what torch reads.
         guesses: what the user evidently meant by the rest.
-        problems: where the request does not have the structure of the arguments.
+        problems: where an entry does not have the structure of its argument.
         spellings: how the request spells each leaf that it mentions rightly, in its own order.
         unclear: something was meant that cannot be told.
     """
@@ -135,7 +134,6 @@ class Reading:
     def by_name(self, wanted: dict[Any, Any], options: Mapping[str, Any]) -> None:
         """Read a dict with an entry for each argument."""
         arguments = self._inputs.arguments
-        self.problems += _wrong_keys(self._inputs, wanted, options)
         for name, spec in wanted.items():
             if name in arguments:
                 self.walk(f"{_SHAPES}[{name!r}]", (name,), arguments[name], spec)
@@ -194,9 +192,8 @@ class Reading:
         self.unclear |= inner.unclear
 
     def _fits(self, keys: Keys, spec: Any) -> bool:
-        inner = Reading(self._inputs, self._option)
+        inner, value = Reading(self._inputs, self._option), self._inputs[keys]
         inner._guess("", keys, spec)
-        value = self._inputs[keys]
         holds = children(value) is not None or isinstance(value, torch.Tensor)
         return not inner.unclear and (spec is None or holds)
 
@@ -232,12 +229,12 @@ class Reading:
         number = isinstance(value, int) and not isinstance(value, bool)
         if number and not is_hint(spec):
             expected = f"None, or Dim.DYNAMIC to keep it open: the argument is the number {value}"
-            self._say(spelling, describe(spec), expected)
         elif not number and (value is None or isinstance(value, bool | float | complex | str)):
             expected = f"None: the argument is {describe(value)}, not a tensor"
-            self._say(spelling, describe(spec), expected)
         else:
             self.entries.append(Entry(keys, value, None, spec, spelling))
+            return
+        self._say(spelling, describe(spec), expected)
 
     def _container(self, spelling: str, keys: Keys, value: Any, spec: Any) -> None:
         inside, wanted = children(value) or {}, children(spec)
@@ -283,16 +280,12 @@ class Reading:
             for index, dim in (children(spec) or {}).items():
                 self._dimension(f"{spelling}[{index!r}]", keys, tensor, index, dim)
             return
+        found, shape = describe(spec), describe(tensor)
+        expected = f"a dict {{index: dim}} for {shape}, such as {{0: 'batch'}}, or None"
         if listed:
-            expected = (
-                f"{rank}, one for each dimension of {describe(tensor)}; or a dict {{index: dim}}"
-            )
-            self._say(spelling, f"{describe(spec)}, {len(spec)} long", expected)
-        else:
-            expected = (
-                f"a dict {{index: dim}} for {describe(tensor)}, such as {{0: 'batch'}}, or None"
-            )
-            self._say(spelling, describe(spec), expected)
+            found = f"{found}, {len(spec)} long"
+            expected = f"{rank}, one for each dimension of {shape}; or a dict {{index: dim}}"
+        self._say(spelling, found, expected)
         meant = _meant_dims(spec, rank)
         self.unclear |= meant is None
         self.guesses += [
@@ -325,11 +318,6 @@ class Reading:
             self.entries.append(Entry(keys, tensor, int(index) % rank, dim, spelling))
 
 
-def below(spelling: str, holder: Any, key: Any) -> str:
-    """How the user would write what stands at `key` of `holder`."""
-    return f"{spelling}.{key}" if is_namedtuple(holder) else f"{spelling}[{key!r}]"
-
-
 def _misfit(value: Any, spec: Any, *, alike: bool) -> tuple[str, str]:
     """How a request differs from the container that it speaks of: what was found and what was expected."""
     inside, wanted = children(value) or {}, children(spec)
@@ -359,42 +347,3 @@ def _meant_dims(spec: Any, rank: int) -> dict[int, Any] | None:
     if isinstance(spec, set) or any(dim is not None for dim in spec[rank:]):
         return None
     return dict(enumerate(spec[:rank]))
-
-
-def _wrong_keys(
-    inputs: Inputs, wanted: dict[Any, Any], options: Mapping[str, Any]
-) -> Iterator[Problem]:
-    """Keys that are no arguments of this call, and arguments without a key."""
-    missing = [name for name in inputs.arguments if name not in wanted]
-    unknown = [key for key in wanted if key not in inputs.arguments]
-    for key in unknown:
-        found, expected = _wrong_key(inputs, key, missing, options)
-        yield Problem(_SHAPES, f"{_SHAPES}[{key!r}]", found, expected)
-    for name in missing if len(missing) > len(unknown) or not unknown else ():
-        expected = "an entry for every argument that is passed; None where nothing is dynamic"
-        yield Problem(_SHAPES, f"{_SHAPES}[{name!r}]", "no entry", expected)
-
-
-def _wrong_key(
-    inputs: Inputs, key: Any, missing: list[str], options: Mapping[str, Any]
-) -> tuple[str, str]:
-    """What stands there, and what was expected."""
-    arguments, found = inputs.arguments, "no argument of forward"
-    expected = "no entry: the sizes of outputs follow from the inputs"
-    inside = [name for name, held in arguments.items() if isinstance(held, dict) and key in held]
-    if key in inputs.signature.parameters:
-        found, expected = "an argument that this call does not pass", "no entry"
-    elif key in names_of(options, "output_names"):
-        found = "an output"
-    elif key in names_of(options, "input_names"):
-        found = "a name from input_names"
-        expected = f"the argument's own name: {quoted(missing or arguments)}"
-    elif inside and inside[0] == inputs.keyword_catcher:
-        found = "a keyword argument that only ** catches"
-        expected = f"no {_SHAPES}, or a forward that names {key!r}"
-    elif inside:
-        found = f"a key inside the argument {inside[0]!r}"
-        expected = f"{_SHAPES}[{inside[0]!r}][{key!r}]"
-    elif missing or not looks_like_output(key):
-        expected = nearest(key, missing or arguments)
-    return found, expected

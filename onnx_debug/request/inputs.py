@@ -147,6 +147,11 @@ def is_namedtuple(value: Any) -> bool:
     return isinstance(value, tuple) and hasattr(value, "_fields")
 
 
+def below(spelling: str, holder: Any, key: Any) -> str:
+    """How the user would write what stands at `key` of `holder`."""
+    return f"{spelling}.{key}" if is_namedtuple(holder) else f"{spelling}[{key!r}]"
+
+
 def names_of(options: Mapping[str, Any], option: str) -> list[str]:
     """input_names or output_names as a list, whatever stands there."""
     names = options.get(option)

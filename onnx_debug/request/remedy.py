@@ -150,8 +150,9 @@ def _with(case: Case, option: str, value: object) -> Case:
 
 def opset_may_be_too_old(case: Case, failure: Failure | None) -> bool:
     """Whether a newer opset is worth a try: an operator has no translation in this one."""
-    lacks = failure is not None and failure.stage is Stage.TRANSLATE
-    return lacks and _chooses_opset(case)
+    if failure is None or failure.stage is not Stage.TRANSLATE:
+        return False
+    return _OPSET in case.options or failure.known_from is not None
 
 
 def _chooses_opset(case: Case) -> bool:

@@ -16,7 +16,7 @@ from onnx_debug.eager.outputs import eager_outputs
 from onnx_debug.eager.packing import PackingError, pack, unpack
 from onnx_debug.eager.recorder import Recording
 from onnx_debug.request.case import Case, Inputs
-from onnx_debug.runner import silence, workdir
+from onnx_debug.runner import memory, silence, workdir
 from onnx_debug.runner.questions import Context, Question, with_checks
 from onnx_debug.runner.restore_state import untouched
 from onnx_debug.runner.runner import Runner, UnansweredError
@@ -45,7 +45,7 @@ class InProcessRunner(Runner):
         self._asked += 1
         directory = self.directory / str(self._asked)
         directory.mkdir()
-        recordings = self._recordings() if question.needs != frozenset() else {}
+        recordings = self._recordings(question.needs)
         case = _with_copied_inputs(self._present_case())
         context = Context(
             case,
@@ -83,21 +83,31 @@ class InProcessRunner(Runner):
     def _present_case(self) -> Case:
         return with_checks(self._case, self._checks)
 
-    def _recordings(self) -> dict[int, Recording]:
-        runs = {index: self._run(index) for index in range(len(self._present_case().inputs))}
-        return {
-            index: run.recording
-            for index, run in runs.items()
-            if not index or run.outcome.failure is None
-        }
+    def _recordings(self, needs: frozenset[str] | None) -> dict[int, Recording]:
+        if needs == frozenset():
+            return {}
+        found = {}
+        for index in range(len(self._present_case().inputs)):
+            run = self._run(index)
+            if index and run.outcome.failure is not None:
+                continue  # eager rejects these inputs
+            if not run.complete:
+                run = self._run_model(index, only=needs)
+            found[index] = run.recording
+        return found
 
     def _run(self, index: int) -> EagerRun:
         if index not in self._runs:
-            after_first = index > 0 and bool(self._run(0).set_for_good)
-            case = _with_copied_inputs(self._present_case())
-            with silence.printed_to(self.directory), untouched(case.model):
-                self._runs[index] = run_eager(case, index, Progress(), after_first=after_first)
+            self._runs[index] = self._run_model(index, room=memory.free() // 4)
         return self._runs[index]
+
+    def _run_model(
+        self, index: int, *, only: frozenset[str] | None = None, room: int | None = None
+    ) -> EagerRun:
+        after = index > 0 and bool(self._run(0).set_for_good)
+        case = _with_copied_inputs(self._present_case())
+        with silence.printed_to(self.directory), untouched(case.model):
+            return run_eager(case, index, Progress(), after_first=after, only=only, room=room)
 
 
 def _eager_outputs(

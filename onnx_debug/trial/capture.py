@@ -114,6 +114,7 @@ def export(
             else _watched_trace(recorder, reach, started)
         )
         watching.enter_context(graphs.keep_stacks(seen.stacks))
+        watching.enter_context(graphs.keep_user_frames(is_library))
         reach(Stage.OPTIONS if dynamo else Stage.CAPTURE)
         # A dict at the end of `args` would be taken for keyword arguments.
         args = (

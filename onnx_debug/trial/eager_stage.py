@@ -26,18 +26,24 @@ class EagerRun:
 
     Attributes:
         set_for_good: attributes that this call, the first, set and another leaves as they are.
+        complete: there was room for all values.
     """
 
     recording: Recording
     outcome: Outcome
     names: ModuleNames
     set_for_good: tuple[str, ...] = ()
+    complete: bool = True
 
     def report(self) -> EagerReport:
         """The run without its values."""
         tree = self.recording.tree(self.names)
         return EagerReport(
-            self.outcome, tuple(tree.modules.values()), tree.calls, self.set_for_good
+            self.outcome,
+            tuple(tree.modules.values()),
+            tree.calls,
+            self.set_for_good,
+            self.complete,
         )
 
 
@@ -48,6 +54,8 @@ def run_eager(
     *,
     seed: int | None = None,
     after_first: bool = False,
+    only: frozenset[str] | None = None,
+    room: int | None = None,
 ) -> EagerRun:
     """Run the model once on the inputs `case.inputs[index]` and keep what passes between its modules.
 
@@ -57,9 +65,11 @@ def run_eager(
         progress: told which module runs.
         seed: seed for torch's random numbers; None leaves them as the user had them.
         after_first: call the model on the given inputs before, for what that sets for good.
+        only: the modules whose values are kept; None: all.
+        room: bytes for all values; where they take more, none are kept. None: no limit.
     """
     names = ModuleNames(case.model)
-    recorder = Recorder(names, CloneOnce(), progress.modules)
+    recorder = Recorder(names, CloneOnce(room), progress.modules, only)
     if seed is not None:
         torch.manual_seed(seed)
     progress.stage(Stage.EAGER)
@@ -88,7 +98,7 @@ def run_eager(
     except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever the user's model raises is the answer
         failure = _eager_failure(error, names)
     outcome = Outcome(failure, passed=() if failure else (Stage.EAGER,))
-    return EagerRun(recorder.recording, outcome, names, kept)
+    return EagerRun(recorder.recording, outcome, names, kept, recorder.complete)
 
 
 def _eager_failure(error: BaseException, names: ModuleNames) -> Failure:

@@ -79,10 +79,14 @@ def _named(
     merged: dict[object, Edge] = {}
     for position, (further, problem) in enumerate(found):
         edge = Edge(EdgeKind.VALUES, further.description, problem)
-        clue = operators.first(further.inputs) if operators and position < _MOST_NAMED else None
-        if clue is not None:
-            edge = replace(edge, fqn=clue.fqn, source=clue.source, op=clue.op, known=clue.reason)
-        key = (edge.fqn, edge.op, edge.source) if clue is not None else position
+        wrong = operators.first(further.inputs) if operators and position < _MOST_NAMED else None
+        if wrong is not None and wrong.only_ties:
+            continue
+        key: object = position
+        if wrong is not None:
+            clue = wrong.clue
+            key = (clue.fqn, clue.op, clue.source)
+            edge = replace(edge, fqn=clue.fqn, source=clue.source, op=clue.op, known=wrong.known)
         earlier = merged.get(key)
         both = f"{earlier.inputs}; {edge.inputs}" if earlier else edge.inputs
         merged[key] = replace(earlier or edge, inputs=both)

@@ -200,6 +200,7 @@ class FakeSession:
         )
 
     def step(self) -> Step | None:
+        self._pausing.clear()
         made = self._try_step()
         self._search = SearchState.FINISHED if self.finished else SearchState.PAUSED
         return made
@@ -231,6 +232,7 @@ class FakeSession:
         return made
 
     def run(self) -> Diagnosis:
+        self._pausing.clear()
         while self._try_step() is not None:
             pass
         self._search = SearchState.FINISHED if self.finished else SearchState.PAUSED
@@ -240,6 +242,7 @@ class FakeSession:
         if module == "head":
             raise ValueError("the model has no module 'head'")
         stubs = tuple(stubs)
+        self._pausing.clear()
         return self._answer(
             module,
             stubs,
@@ -262,7 +265,6 @@ class FakeSession:
 
     def _answer(self, module: str, stubs: tuple[str, ...], answer: Verdict, why: str) -> Step:
         self.on_event(TrialStarted(len(self._steps) + 1, Trial(module, frozenset(stubs)), why))
-        self._pausing.clear()
         if self._pausing.wait(self._pause):
             raise PausedError
         failed = answer is Verdict.FAILED

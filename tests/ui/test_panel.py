@@ -255,7 +255,9 @@ def test_a_module_is_described_as_soon_as_no_trial_runs(monkeypatch: pytest.Monk
 def test_every_trial_of_one_s_own_is_answered_where_it_was_asked_for(shown: Panel) -> None:
     shown.run()
     shown.alone("blocks.1.extra")
-    assert shown.answers["blocks.1.extra"]["text"].startswith("Alone it fails at translate (boom).")
+    assert shown.answers["blocks.1.extra"]["text"].startswith(
+        "Alone it fails at translate, where the whole model fails too."
+    )
     shown.split("blocks.1")
     assert "With its 4 children replaced it still fails" in shown.answers["blocks.1"]["text"]
     shown.replace("blocks.1.extra")

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from onnx_debug.data.diagnosis import Diagnosis, Step
 from onnx_debug.data.outcome import Mode, Verdict
+from onnx_debug.render.messages import first_line
 from onnx_debug.render.words import plural
 
 Answered = dict[str, str]  # `answer`: passed, failed or unresolved; `text`: the sentence
@@ -23,24 +24,20 @@ def alone(d: Diagnosis, step: Step) -> Answered:
     """Of a module exported by itself."""
     if step.stage is None:
         return _said(step, f"Alone it {_WORKS}.")
-    same = "" if _alike(d, step) else " The whole model fails in another way."
-    return _said(step, f"Alone it {_fails(step)}.{same}")
+    if _alike(d, step):
+        return _said(step, f"Alone it {_fails(step)}, where the whole model fails too.")
+    return _said(step, f"Alone it {_fails(step)}, which is not how the model fails{_why(step)}.")
 
 
 def split(d: Diagnosis, step: Step) -> Answered:
     """Of a module exported by itself with its children replaced."""
     children = "child" if len(step.stubs) == 1 else f"{len(step.stubs)} children"
+    what = f"With its {children} replaced it"
     if step.stage is None:
-        return _said(
-            step, f"With its {children} replaced it {_WORKS}: its own code is not at fault."
-        )
+        return _said(step, f"{what} {_WORKS}: its own code is not at fault.")
     if _alike(d, step):
-        return _said(
-            step, f"With its {children} replaced it still {_fails(step)}: it is its own code."
-        )
-    return _said(
-        step, f"With its {children} replaced it {_fails(step)}, in another way than the model."
-    )
+        return _said(step, f"{what} still {_fails(step)}: it is its own code.")
+    return _said(step, f"{what} {_fails(step)}, which is not how the model fails{_why(step)}.")
 
 
 def replaced(d: Diagnosis, step: Step) -> Answered:
@@ -51,8 +48,9 @@ def replaced(d: Diagnosis, step: Step) -> Answered:
         what += f" with {few} replaced"
     if step.stage is None:
         return _said(step, f"{what} {_WORKS}.")
-    still = "still " if _alike(d, step) and step.stubs else ""
-    return _said(step, f"{what} {still}{_fails(step)}.")
+    if _alike(d, step):
+        return _said(step, f"{what} {'still ' if step.stubs else ''}{_fails(step)}.")
+    return _said(step, f"{what} now {_fails(step)}{_why(step)}.")
 
 
 def _said(step: Step, sentence: str) -> Answered:
@@ -62,8 +60,11 @@ def _said(step: Step, sentence: str) -> Answered:
 
 
 def _fails(step: Step) -> str:
-    why = f" ({step.message})" if step.message else ""
-    return f"{_HOW[step.mode or Mode.ERROR]} at {step.stage}{why}"
+    return f"{_HOW[step.mode or Mode.ERROR]} at {step.stage}"
+
+
+def _why(step: Step) -> str:
+    return f": {first_line(step.message)}" if step.message else ""
 
 
 def _alike(d: Diagnosis, step: Step) -> bool:

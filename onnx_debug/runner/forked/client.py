@@ -21,13 +21,12 @@ from typing import Any, NoReturn, TypeVar
 
 import torch
 
-from onnx_debug.compat import exporter
+from onnx_debug.compat import exporter, native_threads
 from onnx_debug.data.call_tree import EagerReport
 from onnx_debug.data.errors import PausedError, SessionClosedError
 from onnx_debug.explain.locate import Locator
 from onnx_debug.request.case import Case
-from onnx_debug.runner import workdir
-from onnx_debug.runner.forked import memory
+from onnx_debug.runner import memory, workdir
 from onnx_debug.runner.forked.death import Death
 from onnx_debug.runner.forked.processes import Child, fork, uninterrupted
 from onnx_debug.runner.forked.server import Reply, Request, serve
@@ -64,7 +63,9 @@ class ForkedRunner(Runner):
             exporter.build_operator_tables()  # here, so that the next diagnosis finds them made
         super().__init__(case)
         limit = memory.free() if memory_limit is None else memory_limit
-        self._shared = Shared(case, self.directory, limit, torch.get_num_threads())
+        threads = torch.get_num_threads()
+        slowdown = 1 if native_threads.release() else threads
+        self._shared = Shared(case, self.directory, limit, threads, slowdown)
         self._asking, self._sending = threading.Lock(), threading.Lock()
         self._closed, self._resting, self._paused = False, False, 0.0
         try:
@@ -168,7 +169,7 @@ class ForkedRunner(Runner):
     def _request(self, question: Question[Any] | None, timeout: float) -> Request:
         """With a limit for all processes that may work on it: one for each set of inputs, twice if one is lost, and its own."""
         runs = 1 + 2 * (1 + len(self._case.check_inputs) + len(self._checks))
-        limit = runs * timeout + (_WARM_UP if self._fresh else _OWN_WORK)
+        limit = runs * timeout * self._shared.slowdown + (_WARM_UP if self._fresh else _OWN_WORK)
         traced = self._traced.of(question.needs) if question is not None else {}
         return Request(question, self._checks, traced, timeout, limit)
 

@@ -26,15 +26,12 @@ from onnx_debug.compat import native_threads
 from onnx_debug.runner import silence
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h: the signal a process gets when its parent dies
-PR_SET_CHILD_SUBREAPER = (
-    36  # linux/prctl.h: orphans among the descendants become this process's children
-)
+PR_SET_CHILD_SUBREAPER = 36  # the same: a descendant's orphans become this process's children
 _LONGEST_DEATH = 5.0  # seconds; a killed process that is still there then is stuck in the kernel and cannot be waited for
 
 _forked: set[int] = set()  # what this process forked through `fork` and did not reap yet
-_lines: weakref.WeakSet[Connection] = (
-    weakref.WeakSet()
-)  # this process's own connections, which its forks have no business with
+# This process's own connections, which its forks have no business with.
+_connections: weakref.WeakSet[Connection] = weakref.WeakSet()
 
 
 @dataclass
@@ -127,10 +124,10 @@ def fork(
         gc.freeze()  # what is garbage already stays: its native destructors may wait for threads that do not exist here
         status = 1
         try:
-            for line in (ours, *_lines):
-                line.close()
-            _lines.clear()
-            _lines.add(theirs)
+            for connection in (ours, *_connections):
+                connection.close()
+            _connections.clear()
+            _connections.add(theirs)
             _settle(parent if tied else None, output)
             torch.set_num_threads(threads)
             work(theirs)
@@ -143,7 +140,7 @@ def fork(
                 sys.stderr.flush()
             os._exit(status)
     _forked.add(pid)
-    _lines.add(ours)
+    _connections.add(ours)
     theirs.close()
     return Child(pid, ours)
 

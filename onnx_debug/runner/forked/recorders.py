@@ -7,6 +7,7 @@ from pathlib import Path
 
 from onnx_debug.data.call_tree import EagerReport
 from onnx_debug.eager.calls import slim
+from onnx_debug.eager.recorder import Recording
 from onnx_debug.request.case import Case
 from onnx_debug.runner.forked.death import DiedError
 from onnx_debug.runner.forked.shared_memory import Shared
@@ -27,6 +28,7 @@ class Recorders:
         self._workers: dict[int, Worker] = {}
         self._reports: dict[int, Path] = {}
         self._accepted: dict[int, bool] = {}
+        self._complete: dict[int, bool] = {}
         self._sets_for_good = False  # the first call on the given inputs sets what another leaves
 
     def start(self, case: Case, index: int) -> None:
@@ -35,7 +37,15 @@ class Recorders:
         after_first = index > 0 and self._sets_for_good
 
         def run(_: Path) -> EagerReport:
-            runs.append(run_eager(case, index, self._shared.progress, after_first=after_first))
+            runs.append(
+                run_eager(
+                    case,
+                    index,
+                    self._shared.progress,
+                    after_first=after_first,
+                    room=self._shared.room,
+                )
+            )
             self._shared.progress.finish()
             return runs[0].report()
 
@@ -51,13 +61,15 @@ class Recorders:
             self.start(case, index)
         if index not in self._reports:
             try:
-                path = self._workers[index].wait(timeout, self._ready)
+                limit = timeout * self._shared.slowdown
+                path = self._workers[index].wait(limit, self._ready)
             except BaseException:
                 self._forget(index)
                 raise
             report: EagerReport = read(path)
             if index == 0:
                 self._sets_for_good = bool(report.set_for_good)
+            self._complete[index] = report.complete
             self._accepted[index] = report.outcome.failure is None
             self._reports[index] = path
         return self._reports[index]
@@ -85,11 +97,31 @@ class Recorders:
     ) -> Path | None:
         if not self._accepts(case, index, timeout):
             return None
+        if not self._complete[index]:
+            return self._recorded_again(case, index, fqns, timeout)
         try:
             return self._workers[index].ask(fqns, timeout, self._ready)
         except BaseException:
             self._forget(index)
             raise
+
+    def _recorded_again(
+        self, case: Case, index: int, fqns: frozenset[str] | None, timeout: float
+    ) -> Path:
+        """The recording of another run, which keeps the values of these modules only."""
+        after_first, progress = index > 0 and self._sets_for_good, self._shared.progress
+
+        def run(_: Path) -> Recording:
+            found = run_eager(case, index, progress, after_first=after_first, only=fqns)
+            return found.recording
+
+        worker = Worker(self._shared, run)
+        try:
+            return worker.wait(timeout, self._ready)
+        except DiedError as died:
+            raise DiedError(replace(died.death, stage=None)) from died
+        finally:
+            worker.end()
 
     def _accepts(self, case: Case, index: int, timeout: float) -> bool:
         """Whether eager takes these inputs; where it dies of them, it does not.

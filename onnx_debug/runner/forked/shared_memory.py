@@ -69,6 +69,7 @@ class Shared:
         directory: takes all files.
         memory_limit: bytes that a process may take beyond what it inherits; None: no limit.
         threads: that torch computes with in the user's process.
+        slowdown: how much longer a run of the model may take, because forks have fewer threads.
         progress: of the process that is watched, one at a time.
     """
 
@@ -76,4 +77,10 @@ class Shared:
     directory: Path
     memory_limit: int | None
     threads: int
+    slowdown: int = 1
     progress: SharedProgress = field(default_factory=SharedProgress)
+
+    @property
+    def room(self) -> int | None:
+        """Bytes that a recorder may keep of what passes between the modules; None: no limit."""
+        return self.memory_limit and self.memory_limit // 4

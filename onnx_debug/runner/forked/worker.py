@@ -23,8 +23,7 @@ from typing import Any, NoReturn
 import torch
 
 from onnx_debug.data.outcome import Mode, Stage
-from onnx_debug.runner import silence
-from onnx_debug.runner.forked import memory
+from onnx_debug.runner import memory, silence
 from onnx_debug.runner.forked.death import Death, DiedError
 from onnx_debug.runner.forked.processes import fork
 from onnx_debug.runner.forked.shared_memory import Shared
@@ -151,7 +150,8 @@ class Worker:
             if self._child.poll() is not None and (may_read or not self._child.connection.poll()):
                 raise DiedError(self._ending())
             if time.monotonic() > limit:
-                self._ended(Mode.TIMEOUT, f"no answer in {timeout:.0f} s")
+                alone = " (with one thread)" if self._shared.slowdown > 1 else ""
+                self._ended(Mode.TIMEOUT, f"no answer in {timeout:.0f} s{alone}")
             family = len(self._looks) % 10 == 0
             if most and memory.held(self._child.pid, family=family) > inherited + most:
                 self._ended(Mode.MEMORY, f"more than {most / 1e9:.1f} GB of memory")
