@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import re
 import subprocess
 import sys
 import textwrap
@@ -15,6 +17,7 @@ import onnx_debug
 from tests import samples
 
 ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "onnx_debug"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 PINS = dict(
     line.split("==") for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line
@@ -69,3 +72,17 @@ def test_every_dependency_is_pinned_for_the_checks():
         *(name for name in extras["dev"] if not name.startswith("onnx-debug")),
     ]
     assert not [name for name in wanted if name.partition(">=")[0] not in PINS]
+
+
+def test_every_file_that_the_architecture_page_names_is_there():
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    named = set(re.findall(r"`((?:[a-z_]+/)+[a-z_]*(?:\.py)?)`", page))
+    assert len(named) > 30
+    assert not [name for name in named if not any((at / name).exists() for at in (ROOT, PACKAGE))]
+
+
+def test_the_package_has_few_entries_and_every_folder_says_what_it_holds():
+    entries = [entry for entry in PACKAGE.iterdir() if entry.name != "__pycache__"]
+    assert len(entries) <= 14
+    for folder in filter(Path.is_dir, entries):
+        assert ast.get_docstring(ast.parse((folder / "__init__.py").read_text()))
