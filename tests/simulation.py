@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from onnx_debug.data.call_tree import CallInfo, Tree
 from onnx_debug.data.diagnosis import ModuleInfo
 from onnx_debug.data.outcome import Clue, ClueKind, Failure, Mode, Outcome, Stage, Trial
-from onnx_debug.search.search import Search
+from onnx_debug.session.search.search import Search
 
 
 @dataclass(frozen=True)

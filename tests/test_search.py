@@ -21,8 +21,8 @@ from onnx_debug.data.outcome import (
     TrialKind,
     signature,
 )
-from onnx_debug.search.findings import alike
-from onnx_debug.search.search import NECESSITY_LIMIT, Search
+from onnx_debug.session.search.findings import alike
+from onnx_debug.session.search.search import NECESSITY_LIMIT, Search
 from tests.simulation import Planted, depth_first, solve, trees
 
 PARENTS = trees().map(depth_first)

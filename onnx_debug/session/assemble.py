@@ -25,7 +25,7 @@ from onnx_debug.data.outcome import Failure, Outcome, Stage, Trial
 from onnx_debug.eager.recorder import ModuleNames
 from onnx_debug.explain import syntax
 from onnx_debug.request.case import Case
-from onnx_debug.search.findings import Finding, Findings
+from onnx_debug.session.search.findings import Finding, Findings
 
 Describe = Callable[[str, int], ModuleCall]
 

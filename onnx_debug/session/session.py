@@ -16,11 +16,11 @@ from onnx_debug.data.outcome import Trial
 from onnx_debug.request.case import Edges, make_case
 from onnx_debug.runner.open_runner import open_runner
 from onnx_debug.runner.workdir import keep_while_used
-from onnx_debug.search.findings import Question
-from onnx_debug.search.search import Search
 from onnx_debug.session.assemble import Known, calls_of
 from onnx_debug.session.deliver import deliver
 from onnx_debug.session.fault_of_request import explain_request
+from onnx_debug.session.search.findings import NextTrial
+from onnx_debug.session.search.search import Search
 from onnx_debug.session.trials import Trials
 
 
@@ -74,7 +74,7 @@ class Session:
         self._known = Known(case, self._describe, self._trials.outcomes, self._trials.steps)
         self._known.notes += [note for note in (protection, case.note) if note]
         self._asking: Any = None
-        self._question: Question | None = None
+        self._next: NextTrial | None = None
         self._described: dict[tuple[str, int], ModuleCall] = {}
         self._announced: set[str] = set()
         self._closed = False
@@ -217,19 +217,19 @@ class Session:
             search = Search(found.tree(), asks=asks, surroundings=around)
             self._known.findings = search.findings
             self._asking = search.run()
-            self._question = next(self._asking)
+            self._next = next(self._asking)
         self.on_event(Started(len(found.modules)))
 
     def _go_on(self) -> Step | None:
         """Answer the search's question; None when it had none left. What is interrupted here is done again at the next step."""
         step = None
-        if self._question is not None:
-            step, outcome = self._trials.ask(self._question.trial, self._question.why)
+        if self._next is not None:
+            step, outcome = self._trials.ask(self._next.trial, self._next.why)
             try:
-                self._question = self._asking.send(outcome)
+                self._next = self._asking.send(outcome)
             except StopIteration:
-                self._question = None
-        if self._question is None:
+                self._next = None
+        if self._next is None:
             self._finish()
         self._announce()
         return step

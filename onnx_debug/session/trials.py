@@ -9,7 +9,7 @@ from onnx_debug.data.diagnosis import Step
 from onnx_debug.data.events import Event, TrialFinished, TrialStarted
 from onnx_debug.data.outcome import ClueKind, Mode, Outcome, Stage, Trial, TrialKind
 from onnx_debug.runner.runner import Runner
-from onnx_debug.search.findings import needs_number_clues, with_number_clues
+from onnx_debug.session.search.findings import needs_number_clues, with_number_clues
 
 _PART_OF_LIMIT = 4  # a part of a model that hangs gets this fraction of the whole's time
 _SHORTEST_LIMIT = 5.0  # seconds

@@ -16,10 +16,10 @@ from dataclasses import replace
 from onnx_debug.data.call_tree import Tree
 from onnx_debug.data.diagnosis import Proof, ProofKind
 from onnx_debug.data.outcome import Clue, ClueKind, Failure, Outcome, Stage, Trial, TrialKind
-from onnx_debug.search.bisect_children import Bisection
-from onnx_debug.search.findings import Finding, Findings, Question, alike
-from onnx_debug.search.inquiry import Inquiry, Steps, replacing
-from onnx_debug.search.prove import CHILDREN_LIMIT, Prover
+from onnx_debug.session.search.bisect_children import Bisection
+from onnx_debug.session.search.findings import Finding, Findings, NextTrial, alike
+from onnx_debug.session.search.inquiry import Inquiry, Steps, replacing
+from onnx_debug.session.search.prove import CHILDREN_LIMIT, Prover
 
 NECESSITY_LIMIT = 4  # one more trial of the whole model each would double the cost of many culprits
 INNOCENT_SIBLINGS = 4  # in a row: then the class is not asked further
@@ -29,7 +29,7 @@ _FURTHER = (
     "it passes on the given inputs: try other values and sizes, and look at what was asked for"
 )
 
-Answering = Generator[Question, Outcome, bool]
+Answering = Generator[NextTrial, Outcome, bool]
 
 
 class Search:

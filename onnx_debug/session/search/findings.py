@@ -10,7 +10,7 @@ from onnx_debug.data.outcome import Clue, ClueKind, Failure, Outcome, Stage, Tri
 
 
 @dataclass(frozen=True)
-class Question:
+class NextTrial:
     """A trial, and in plain words why it is asked."""
 
     trial: Trial

@@ -6,11 +6,11 @@ from collections.abc import Generator, Iterable
 
 from onnx_debug.data.call_tree import Tree
 from onnx_debug.data.outcome import Failure, Outcome, Stage, Trial
-from onnx_debug.search.findings import Finding, Findings, Question
+from onnx_debug.session.search.findings import Finding, Findings, NextTrial
 
-Ask = Generator[Question, Outcome, Outcome]
-Steps = Generator[Question, Outcome, None]
-Proving = Generator[Question, Outcome, Finding | None]
+Ask = Generator[NextTrial, Outcome, Outcome]
+Steps = Generator[NextTrial, Outcome, None]
+Proving = Generator[NextTrial, Outcome, Finding | None]
 
 
 class Inquiry:
@@ -38,7 +38,7 @@ class Inquiry:
         if trial == Trial("") and self.findings.whole is not None:
             return self.findings.whole
         if trial not in self._answers:
-            self._answers[trial] = yield Question(trial, why)
+            self._answers[trial] = yield NextTrial(trial, why)
         return self._answers[trial]
 
     def answer(self, trial: Trial) -> Outcome | None:

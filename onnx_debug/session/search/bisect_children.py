@@ -6,9 +6,9 @@ from collections.abc import Generator, Iterable
 
 from onnx_debug.data.diagnosis import Proof, ProofKind
 from onnx_debug.data.outcome import Failure, Outcome, Trial
-from onnx_debug.search.ddmin import smallest_failing
-from onnx_debug.search.findings import Finding, Question, alike
-from onnx_debug.search.inquiry import Inquiry, Proving, replacing
+from onnx_debug.session.search.ddmin import smallest_failing
+from onnx_debug.session.search.findings import Finding, NextTrial, alike
+from onnx_debug.session.search.inquiry import Inquiry, Proving, replacing
 
 
 class Bisection:
@@ -38,10 +38,10 @@ class Bisection:
 
     def smallest_failing(
         self, fqn: str, children: list[str], failure: Failure, stubs: frozenset[str]
-    ) -> Generator[Question, Outcome, list[str]]:
+    ) -> Generator[NextTrial, Outcome, list[str]]:
         """A smallest set of children that must be left in for the failure to show; the others are replaced."""
 
-        def still_fails(kept: list[str]) -> Generator[Question, Outcome, bool]:
+        def still_fails(kept: list[str]) -> Generator[NextTrial, Outcome, bool]:
             replaced = [child for child in children if child not in kept]
             outcome = yield from self._without(fqn, replaced, stubs)
             return alike(outcome.failure, failure)
@@ -50,7 +50,7 @@ class Bisection:
 
     def _without(
         self, fqn: str, replaced: list[str], stubs: frozenset[str]
-    ) -> Generator[Question, Outcome, Outcome]:
+    ) -> Generator[NextTrial, Outcome, Outcome]:
         why = replacing(f"bisect {fqn or 'the model'}", replaced)
         return (yield from self._inquiry.ask(Trial(fqn, stubs | set(replaced)), why))
 

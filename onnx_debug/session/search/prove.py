@@ -7,9 +7,9 @@ from dataclasses import replace
 
 from onnx_debug.data.diagnosis import Proof, ProofKind
 from onnx_debug.data.outcome import Clue, ClueKind, Failure, Stage, Trial, TrialKind
-from onnx_debug.search.bisect_children import Bisection
-from onnx_debug.search.findings import Finding, alike
-from onnx_debug.search.inquiry import Inquiry, Proving, Steps
+from onnx_debug.session.search.bisect_children import Bisection
+from onnx_debug.session.search.findings import Finding, alike
+from onnx_debug.session.search.inquiry import Inquiry, Proving, Steps
 
 CALLS_LIMIT = 3  # calls of one module, with other shapes or arguments, that are tried alone
 CHILDREN_LIMIT = 12  # children of one module that are asked alone
