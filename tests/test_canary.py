@@ -7,6 +7,7 @@ import contextlib
 import pytest
 import torch
 
+import onnx_debug
 from onnx_debug.compat import canary, exporter, modules, symbols
 
 
@@ -28,3 +29,9 @@ def test_this_torch_passes_through_every_hook_and_no_random_number_is_drawn(dyna
 def test_a_hook_that_sees_nothing_is_said(monkeypatch, home, hook, said):
     monkeypatch.setattr(home, hook, lambda *_: contextlib.nullcontext())
     assert any(said in note for note in canary.check(dynamo=True))
+
+
+def test_a_diagnosis_says_what_this_torch_no_longer_shows(monkeypatch):
+    monkeypatch.setattr(canary, "check", lambda *, dynamo: ("This torch is not known well.",))
+    found = onnx_debug.diagnose(torch.nn.Linear(2, 2).eval(), (torch.zeros(1, 2),), dynamo=False)
+    assert "This torch is not known well." in found.notes

@@ -177,6 +177,16 @@ def test_sizes_that_are_free_of_each_other_keep_their_names():
     assert remedy.run(remedy.correct(case), lambda _: next(answers)) == remedy.Correction()
 
 
+def test_names_are_compared_beside_a_value_that_has_no_entry_of_its_own():
+    class Cached(nn.Module):
+        def forward(self, x, cache):
+            return x
+
+    shapes = {"x": {0: Dim("n"), 1: Dim("m")}, "cache": None}
+    case = make_case(Cached(), (X, object()), options={"dynamic_shapes": shapes})
+    assert not remedy.run(remedy.correct(case), lambda _: failed()).call
+
+
 # --- the opset
 
 

@@ -129,6 +129,7 @@ class EagerReport:
         set_for_good: attributes that the first call sets and a second leaves as they are.
         complete: the values of all modules were kept; else there was no room for them, and those of
             the modules that a question needs are recorded by another run.
+        notes: what the reader should know of this installation.
     """
 
     outcome: Outcome
@@ -136,6 +137,7 @@ class EagerReport:
     calls: tuple[CallInfo, ...] = ()
     set_for_good: tuple[str, ...] = ()
     complete: bool = True
+    notes: tuple[str, ...] = ()
 
     def tree(self) -> Tree:
         """The module tree as the search sees it."""

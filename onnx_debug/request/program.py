@@ -40,7 +40,7 @@ def dynamic_dims(
 ) -> dict[str, Any] | None:
     """The `dynamic_shapes` that ask for what is dynamic in the program; None: nothing is, or it cannot be said."""
     inputs = read_inputs(module, args, kwargs)
-    if inputs is None or inputs.has_opaque:
+    if inputs is None or inputs.has_opaque or inputs.keyword_catcher:
         return None
     entries = [
         Entry(leaf.keys, leaf.value, axis, Dim.DYNAMIC, "")

@@ -21,6 +21,7 @@ from onnx_debug.request.dims import dim_name, is_static
 from onnx_debug.request.entries import Entry, entries_of
 from onnx_debug.request.inputs import read_inputs
 from onnx_debug.request.keywords import OLDEST_DEFAULT_OPSET, last_opset
+from onnx_debug.request.matching import UnclearError
 from onnx_debug.request.meant import to_shapes
 
 _OPSET = "opset_version"
@@ -106,21 +107,25 @@ def _as_meant(case: Case) -> Trying:
 
 def _with_equal_dims(case: Case) -> Trying:
     """Let torch choose the sizes (Dim.AUTO): what then has one size in the file has one name in the call."""
-    inputs = read_inputs(case.model, case.args, case.kwargs)
     entries = _entries(case)
-    if inputs is None or len({dim_name(entry.dim) for entry in entries} - {None}) < 2:
+    if len({dim_name(entry.dim) for entry in entries} - {None}) < 2:
         return Correction()
-    free = [replace(e, dim=e.dim if is_static(e.dim) else Dim.AUTO) for e in entries]
-    left_to_torch = _with(case, "dynamic_shapes", to_shapes(inputs, free))
+    chosen = [entry.axis is not None and not is_static(entry.dim) for entry in entries]
+    free = [
+        replace(entry, dim=Dim.AUTO if by_torch else entry.dim)
+        for entry, by_torch in zip(entries, chosen, strict=True)
+    ]
+    left_to_torch = _with_entries(case, free)
+    if left_to_torch is None:
+        return Correction()
     outcome = yield left_to_torch
     sizes = {row.subject: row.got for row in outcome.asked}
-    spellings = {(e.keys, e.axis): e.spelling for e in _entries(left_to_torch)}
+    got = {(e.keys, e.axis): sizes.get(e.spelling, "") for e in _entries(left_to_torch)}
     first: dict[str, Entry] = {}
     equal, said = [], []
     for entry in entries:
-        size = sizes.get(spellings.get((entry.keys, entry.axis), ""), "")
-        same = entry
-        if dim_name(entry.dim) and size.isidentifier():
+        size, same = got.get((entry.keys, entry.axis), ""), entry
+        if dim_name(entry.dim) and size.isidentifier():  # no number, and no words
             same = first.setdefault(size, entry)
         if dim_name(same.dim) != dim_name(entry.dim):
             said.append(
@@ -128,10 +133,19 @@ def _with_equal_dims(case: Case) -> Trying:
                 f"{dim_name(same.dim)!r}, as at {same.spelling}: the model needs these sizes equal"
             )
         equal.append(replace(entry, dim=same.dim))
-    if not said:
-        return Correction()
-    better = _with(case, "dynamic_shapes", to_shapes(inputs, equal))
-    return (yield from _tried(better, *said))
+    better = _with_entries(case, equal) if said else None
+    return Correction() if better is None else (yield from _tried(better, *said))
+
+
+def _with_entries(case: Case, entries: list[Entry]) -> Case | None:
+    """The case that asks for these dimensions; None: no spelling reaches them."""
+    inputs = read_inputs(case.model, case.args, case.kwargs)
+    if inputs is None:
+        return None
+    try:
+        return _with(case, "dynamic_shapes", to_shapes(inputs, entries))
+    except UnclearError:
+        return None
 
 
 def _entries(case: Case) -> list[Entry]:

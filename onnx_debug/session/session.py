@@ -205,6 +205,7 @@ class Session:
         if self._known.report is not None:
             return
         self._known.report = found = self._runner.eager(self._timeout)
+        self._known.notes += found.notes
         if self._known.case.model.training:
             self._known.notes.append(
                 "The model is in training mode; call model.eval() first unless that is intended."

@@ -12,7 +12,7 @@ import os
 import shutil
 import signal
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -28,7 +28,7 @@ from onnx_debug.runner.forked.death import Death, DiedError
 from onnx_debug.runner.forked.processes import adopt_orphans, end_children, end_orphans
 from onnx_debug.runner.forked.recorders import Recorders
 from onnx_debug.runner.forked.shared_memory import Shared
-from onnx_debug.runner.forked.worker import TICK, Worker, read
+from onnx_debug.runner.forked.worker import TICK, Worker, read, write
 from onnx_debug.runner.questions import Context, FurtherCheck, Question, with_checks
 
 
@@ -144,6 +144,7 @@ class _Server:
         self._names = ModuleNames(shared.case.model)
         self._recorders = Recorders(shared, user.ready)
         self._warm = False
+        self._notes: tuple[str, ...] = ()
 
     def work(self) -> None:
         """Answer one request after the other."""
@@ -171,7 +172,10 @@ class _Server:
         if not self._warm:
             self._warm_up(case)
         if request.question is None:
-            return self._recorders.report(case, 0, request.timeout)
+            path = self._recorders.report(case, 0, request.timeout)
+            if self._notes:
+                write(replace(read(path), notes=self._notes), path)
+            return path
         needs = request.question.needs
         files = (
             {} if needs == frozenset() else self._recorders.recordings(case, needs, request.timeout)
@@ -192,7 +196,7 @@ class _Server:
             contextlib.redirect_stderr(io.StringIO()),
             contextlib.suppress(Exception),  # a trial will say it
         ):
-            canary.check(dynamo=case.dynamo)
+            self._notes = canary.check(dynamo=case.dynamo)
         gc.freeze()  # a collection in a fork would touch, and so copy, every object there is
         self._warm = True
 
