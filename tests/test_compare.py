@@ -9,6 +9,7 @@ from torch import nn
 
 import onnx_debug
 from onnx_debug.data.outcome import Stage
+from onnx_debug.explain.drift import without_noise
 from onnx_debug.onnx_file.compare import Tolerance, compare_outputs, tolerance_of
 from onnx_debug.render.text import render
 from onnx_debug.request.case import make_case
@@ -93,3 +94,24 @@ def test_the_difference_stands_beside_what_is_allowed():
     found = onnx_debug.diagnose(nn.Softplus(), (torch.randn(8, 64),), dynamo=False)
     assert found.ok
     assert "allowed 0.01 %" in render(found)
+
+
+def test_an_output_that_is_nothing_but_rounding_is_no_failure():
+    class Balanced(nn.Module):
+        def forward(self, x):
+            centred = x - x.mean(-1, keepdim=True)
+            return centred.mean(-1), x * 2
+
+    torch.manual_seed(0)
+    for options in ({}, {"dynamo": False}):
+        found = onnx_debug.diagnose(Balanced(), (torch.randn(8, 333),), **options)
+        assert found.ok, render(found)
+        assert found.comparisons[0].max_abs_diff < 1e-6
+
+
+def test_nan_in_only_one_of_the_two_is_no_rounding():
+    eager, onnx = torch.tensor([1e-9, torch.nan]), torch.tensor([2e-9, 0.0])
+    rows = compare_outputs(["out"], [eager], [onnx])
+    inputs = ((torch.ones(2),), {})
+    kept = without_noise(rows, [eager], inputs, lambda _: [torch.tensor([5e-9, 0.0])], BY_DTYPE)
+    assert kept == rows

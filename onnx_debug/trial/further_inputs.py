@@ -258,10 +258,9 @@ class _Look:
         self._accepted.add(further.goal)
         if not further.sizes:
             self._answers_alike &= self._given is not None and _equal(wanted, self._given)
-        rows = [
-            replace(row, inputs=further.description)
-            for row in self._compare(further.inputs, wanted)
-        ]
+        rows = self._compare(further.inputs, wanted)
+        rows = drift.without_noise(rows, wanted, further.inputs, self._eager, self._tolerance)
+        rows = [replace(row, inputs=further.description) for row in rows]
         wrong = next((row for row in rows if row.problem), None)
         reason = self._rounding(further.inputs, wanted, rows) if wrong is not None else ""
         if reason:

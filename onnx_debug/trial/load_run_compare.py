@@ -26,10 +26,12 @@ from onnx_debug.data.outcome import (
     skipped,
     stages_before,
 )
+from onnx_debug.eager.outputs import eager_outputs
 from onnx_debug.eager.recorder import Call, Recording
 from onnx_debug.explain import drift, graph_nodes, output_makers
 from onnx_debug.explain.node_by_node import compare_values
 from onnx_debug.onnx_file import compare, runtime
+from onnx_debug.request.case import Inputs
 from onnx_debug.trial import capture
 from onnx_debug.trial.prepare import Bench, Target, UnresolvedError
 from onnx_debug.trial.requested import compare_request
@@ -138,14 +140,26 @@ class Check:
         wanted = runtime.flat_tensors(expected)
         got = found[: len(found) - len(self._runnable.reaching)]  # a sequence is several
         reaching = dict(zip(self._runnable.reaching, found[len(got) :], strict=True))
-        rows = [
-            replace(row, input_index=index, inputs=case.label(index))
-            for row in compare.compare_outputs(self._runnable.outputs, wanted, got, self._tolerance)
-        ]
+        rows = compare.compare_outputs(self._runnable.outputs, wanted, got, self._tolerance)
+        if not trial.stubs:
+            rows = self._without_noise(trial, index, rows, wanted)
+        rows = [replace(row, input_index=index, inputs=case.label(index)) for row in rows]
         self._rows += rows
         bad = [row for row in rows if row.problem]
         bad = bad or self._wrong_before_placeholders(trial, index, reaching)
         return self._difference(bad, index) if bad else None
+
+    def _without_noise(
+        self, trial: Trial, index: int, rows: list[Comparison], wanted: Sequence[torch.Tensor]
+    ) -> list[Comparison]:
+        """The rows, without those of outputs that are nothing but rounding."""
+        case = replace(self._bench.case, model=self._target.module)
+        inputs: Inputs = (tuple(self._target.feeds[index]), {})
+        if not trial.module:
+            inputs = case.inputs[index]
+        return drift.without_noise(
+            rows, wanted, inputs, lambda given: eager_outputs(case, given), self._tolerance
+        )
 
     def _wrong_before_placeholders(
         self, trial: Trial, index: int, reaching: dict[str, torch.Tensor]
