@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import inspect
 import logging
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -23,6 +24,8 @@ def reuse_operator_registry() -> Iterator[None]:
         from torch.onnx._internal.exporter import _decomp, _registration
 
         build_registry = _registration.ONNXRegistry.from_torchlib
+        # What to put back: inside another such context it is a static method.
+        as_defined = inspect.getattr_static(_registration.ONNXRegistry, "from_torchlib")
         build_table = _decomp.create_onnx_friendly_decomposition_table
     except (ImportError, AttributeError):
         yield
@@ -45,7 +48,7 @@ def reuse_operator_registry() -> Iterator[None]:
     try:
         yield
     finally:
-        _registration.ONNXRegistry.from_torchlib = build_registry  # type: ignore[method-assign]
+        _registration.ONNXRegistry.from_torchlib = as_defined  # type: ignore[method-assign]
         _decomp.create_onnx_friendly_decomposition_table = build_table
 
 
@@ -63,18 +66,7 @@ def _copy_of_registry(registry: Any) -> Any:
 
 def build_operator_tables() -> None:
     """Build what `reuse_operator_registry` hands out. Touches nothing but this module's own tables."""
-    try:
-        from torch.onnx._internal.exporter import _constants, _decomp, _registration
-
-        with reuse_operator_registry(), _without_log():
-            registry = _registration.ONNXRegistry.from_torchlib(
-                opset_version=_constants.TORCHLIB_OPSET
-            )
-            _decomp.create_onnx_friendly_decomposition_table(
-                set(_decomp.get_onnx_implemented_overloads(registry))
-            )
-    except (ImportError, AttributeError, TypeError):
-        logger.debug("the exporter's tables cannot be built ahead", exc_info=True)
+    decompositions()
 
 
 @contextlib.contextmanager
@@ -104,6 +96,29 @@ def registered_targets(
     except (ImportError, AttributeError, TypeError):
         return None
     return lambda target: target in (custom or {}) or bool(known(target))
+
+
+def decompositions() -> dict[Any, Any]:
+    """The table by which the exporter decomposes a captured program; torch's usual one where it cannot be asked."""
+    try:
+        from torch.onnx._internal.exporter import _constants, _decomp, _registration
+
+        with reuse_operator_registry(), _without_log():
+            registry = _registration.ONNXRegistry.from_torchlib(
+                opset_version=_constants.TORCHLIB_OPSET
+            )
+            return _decomp.create_onnx_friendly_decomposition_table(
+                set(_decomp.get_onnx_implemented_overloads(registry))
+            )
+    except (ImportError, AttributeError, TypeError):
+        return dict(torch.export.default_decompositions())
+
+
+def name_axes(program: Any, dynamic_shapes: Any) -> None:
+    """Give the dimensions of an `ONNXProgram` the names of a request, as the exporter does at the end of its own capture."""
+    rename = getattr(program, "_rename_dynamic_axes", None)
+    if rename is not None:
+        rename(dynamic_shapes)
 
 
 def is_untranslated(error: BaseException) -> bool:

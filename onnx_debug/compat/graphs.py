@@ -49,6 +49,16 @@ def module_paths(node: fx.Node) -> list[str]:
     ]
 
 
+def origins(node: fx.Node) -> list[str]:
+    """The names of the nodes that a node came from, step by step of its decomposition; empty where torch does not keep them."""
+    names, sources = [], list(node.meta.get("from_node") or ())
+    while sources:
+        source = sources.pop()
+        names.append(str(getattr(source, "name", "")))
+        sources.extend(getattr(source, "from_node", ()))
+    return names
+
+
 def lines_of(node: fx.Node) -> list[Line]:
     """(file, line) of the calls that led to an FX node, outermost first."""
     return parse_stack_trace(node.meta.get("stack_trace") or "")
