@@ -63,3 +63,10 @@ def test_inputs_that_cannot_be_matched_leave_two_stages_untried(monkeypatch):
         Stage.RUN,
         Stage.COMPARE,
     }
+
+
+def test_a_check_input_that_the_model_itself_rejects_is_said():
+    d = onnx_debug.diagnose(
+        nn.Linear(2, 2).eval(), torch.ones(1, 2), check_inputs=[(torch.ones(1, 3),)]
+    )
+    assert "fails in eager with check input 1" in str(d)

@@ -71,7 +71,19 @@ class Check:
             asked=self._asked(trial),
             node_errors=self._node_errors,
             log=self._seen.log,
+            note=self._without_answer(trial),
         )
+
+    def _without_answer(self, trial: Trial) -> str:
+        """The user's further inputs on which the model itself has no answer to compare with."""
+        if trial.module or trial.stubs:
+            return ""
+        case = self._bench.case
+        missing = [i for i in range(1, len(case.inputs)) if i not in self._target.expected]
+        if not missing:
+            return ""
+        labels = ", ".join(map(case.label, missing))
+        return f"The model itself fails in eager with {labels}, so nothing was compared there."
 
     def _load(self) -> Failure | None:
         self._bench.progress.stage(Stage.LOAD)
