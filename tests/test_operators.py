@@ -12,9 +12,9 @@ from torch import nn
 
 from benchmarks.operators import Calling, compare, name_of_function, together
 from onnx_debug.compat.exporter import reuse_operator_registry
-from onnx_debug.fixes.operators.apply import export_with
-from onnx_debug.fixes.operators.paste import paste
-from onnx_debug.fixes.operators.registry import (
+from onnx_debug.session.fixes.operators.apply import export_with
+from onnx_debug.session.fixes.operators.paste import paste
+from onnx_debug.session.fixes.operators.registry import (
     CATALOGUE,
     composites_of,
     entries_for,

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from onnx_debug.fixes.operators import catalogue
-from onnx_debug.fixes.operators.decomposition import Decomposition
+from onnx_debug.session.fixes.operators import catalogue
+from onnx_debug.session.fixes.operators.decomposition import Decomposition
 
 CAPTURE = "torch.export.export(model, args)"
 WRITE = 'torch.onnx.export(program, f="model.onnx")'

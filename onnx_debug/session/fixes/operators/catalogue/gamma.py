@@ -11,8 +11,8 @@ import math
 import torch
 from torch import Tensor
 
-from onnx_debug.fixes.operators.decomposition import Decomposition, example
-from onnx_debug.fixes.operators.samples import uniform, whole
+from onnx_debug.session.fixes.operators.decomposition import Decomposition, example
+from onnx_debug.session.fixes.operators.samples import uniform, whole
 
 
 def as_float(x: Tensor) -> Tensor:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from onnx_debug.fixes.operators.decomposition import Decomposition, example
-from onnx_debug.fixes.operators.samples import ascending, masks, normal, whole
+from onnx_debug.session.fixes.operators.decomposition import Decomposition, example
+from onnx_debug.session.fixes.operators.samples import ascending, masks, normal, whole
 
 
 def count_below(boundaries: Tensor, x: Tensor, *, right: bool, out_int32: bool) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from torch import fx
 
 from onnx_debug.compat import exporter, graphs
-from onnx_debug.fixes.operators.catalogue import (
+from onnx_debug.session.fixes.operators.catalogue import (
     bessel,
     complex_numbers,
     distances,
@@ -27,7 +27,7 @@ from onnx_debug.fixes.operators.catalogue import (
     solving,
     sorting,
 )
-from onnx_debug.fixes.operators.decomposition import Decomposition
+from onnx_debug.session.fixes.operators.decomposition import Decomposition
 
 SUBJECTS: dict[str, tuple[Decomposition, ...]] = {
     "Running extrema and products": running.ENTRIES,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from onnx_debug.fixes.operators.decomposition import Samples
+from onnx_debug.session.fixes.operators.decomposition import Samples
 
 Size = tuple[int, ...]
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from onnx_debug.fixes.operators.catalogue.factorizations import linalg_qr
-from onnx_debug.fixes.operators.catalogue.loops import scan
-from onnx_debug.fixes.operators.decomposition import Decomposition, example
-from onnx_debug.fixes.operators.samples import normal, symmetric
+from onnx_debug.session.fixes.operators.catalogue.factorizations import linalg_qr
+from onnx_debug.session.fixes.operators.catalogue.loops import scan
+from onnx_debug.session.fixes.operators.decomposition import Decomposition, example
+from onnx_debug.session.fixes.operators.samples import normal, symmetric
 
 
 def rounds(n: int, device: torch.device) -> Tensor:

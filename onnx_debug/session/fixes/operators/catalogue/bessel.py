@@ -12,9 +12,9 @@ import math
 import torch
 from torch import Tensor
 
-from onnx_debug.fixes.operators.catalogue.gamma import as_float
-from onnx_debug.fixes.operators.decomposition import Decomposition, example
-from onnx_debug.fixes.operators.samples import uniform
+from onnx_debug.session.fixes.operators.catalogue.gamma import as_float
+from onnx_debug.session.fixes.operators.decomposition import Decomposition, example
+from onnx_debug.session.fixes.operators.samples import uniform
 
 
 def half_circle(x: Tensor) -> Tensor:

@@ -15,8 +15,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the usual name
 from torch import Tensor
 
-from onnx_debug.fixes.operators.decomposition import Decomposition, Example, example
-from onnx_debug.fixes.operators.samples import changed, normal, uniform, whole
+from onnx_debug.session.fixes.operators.decomposition import Decomposition, Example, example
+from onnx_debug.session.fixes.operators.samples import changed, normal, uniform, whole
 
 
 def in_float32(operator: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:

@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the usual name
 from torch import Tensor
 
-from onnx_debug.fixes.operators.catalogue.no_kernel import in_float32
-from onnx_debug.fixes.operators.decomposition import Decomposition, example
-from onnx_debug.fixes.operators.samples import normal, uniform
+from onnx_debug.session.fixes.operators.catalogue.no_kernel import in_float32
+from onnx_debug.session.fixes.operators.decomposition import Decomposition, example
+from onnx_debug.session.fixes.operators.samples import normal, uniform
 
 
 def bounds(size: int, out: int, device: torch.device) -> tuple[Tensor, Tensor]:

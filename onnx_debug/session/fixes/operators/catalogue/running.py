@@ -7,9 +7,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from onnx_debug.fixes.operators.catalogue.loops import scan
-from onnx_debug.fixes.operators.decomposition import Decomposition, example
-from onnx_debug.fixes.operators.samples import normal, whole, with_nans
+from onnx_debug.session.fixes.operators.catalogue.loops import scan
+from onnx_debug.session.fixes.operators.decomposition import Decomposition, example
+from onnx_debug.session.fixes.operators.samples import normal, whole, with_nans
 
 
 def running(

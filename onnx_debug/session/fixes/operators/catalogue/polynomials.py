@@ -7,9 +7,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from onnx_debug.fixes.operators.catalogue.gamma import as_float
-from onnx_debug.fixes.operators.decomposition import Decomposition, Example, example
-from onnx_debug.fixes.operators.samples import uniform
+from onnx_debug.session.fixes.operators.catalogue.gamma import as_float
+from onnx_debug.session.fixes.operators.decomposition import Decomposition, Example, example
+from onnx_debug.session.fixes.operators.samples import uniform
 
 
 def by_recurrence(

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from onnx_debug.fixes.operators.catalogue.gamma import as_float
-from onnx_debug.fixes.operators.decomposition import Decomposition, example
-from onnx_debug.fixes.operators.samples import changed, normal, whole, with_nans
+from onnx_debug.session.fixes.operators.catalogue.gamma import as_float
+from onnx_debug.session.fixes.operators.decomposition import Decomposition, example
+from onnx_debug.session.fixes.operators.samples import changed, normal, whole, with_nans
 
 
 def hypot(x: Tensor, y: Tensor) -> Tensor:

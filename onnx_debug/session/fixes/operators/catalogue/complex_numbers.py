@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from onnx_debug.fixes.operators.decomposition import Decomposition, example
-from onnx_debug.fixes.operators.samples import complex_values, masks, normal
+from onnx_debug.session.fixes.operators.decomposition import Decomposition, example
+from onnx_debug.session.fixes.operators.samples import complex_values, masks, normal
 
 
 def part_by_part(operator: Callable[..., Tensor], x: Tensor, *args: Any, **kwargs: Any) -> Tensor:

@@ -9,9 +9,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from onnx_debug.fixes.operators.catalogue.loops import column, row, scan
-from onnx_debug.fixes.operators.decomposition import Decomposition, example
-from onnx_debug.fixes.operators.samples import factored, invertible, normal, positive_definite
+from onnx_debug.session.fixes.operators.catalogue.loops import column, row, scan
+from onnx_debug.session.fixes.operators.decomposition import Decomposition, example
+from onnx_debug.session.fixes.operators.samples import (
+    factored,
+    invertible,
+    normal,
+    positive_definite,
+)
 
 
 def linalg_cholesky(a: Tensor, *, upper: bool = False) -> Tensor:

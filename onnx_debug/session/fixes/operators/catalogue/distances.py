@@ -7,8 +7,8 @@ import math
 import torch
 from torch import Tensor
 
-from onnx_debug.fixes.operators.decomposition import Decomposition, example
-from onnx_debug.fixes.operators.samples import normal
+from onnx_debug.session.fixes.operators.decomposition import Decomposition, example
+from onnx_debug.session.fixes.operators.samples import normal
 
 
 def norm_of(difference: Tensor, p: float) -> Tensor:

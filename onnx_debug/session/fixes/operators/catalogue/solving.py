@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from onnx_debug.fixes.operators.catalogue.factorizations import order_of_rows, packed_lu
-from onnx_debug.fixes.operators.catalogue.loops import column, row, scan
-from onnx_debug.fixes.operators.decomposition import Decomposition, example
-from onnx_debug.fixes.operators.samples import (
+from onnx_debug.session.fixes.operators.catalogue.factorizations import order_of_rows, packed_lu
+from onnx_debug.session.fixes.operators.catalogue.loops import column, row, scan
+from onnx_debug.session.fixes.operators.decomposition import Decomposition, example
+from onnx_debug.session.fixes.operators.samples import (
     factored,
     invertible,
     normal,
