@@ -19,6 +19,8 @@ from onnx_debug.data.outcome import (
     Clue,
     ClueKind,
     Comparison,
+    Edge,
+    EdgeKind,
     Failure,
     Mode,
     NodeError,
@@ -148,6 +150,9 @@ def exported() -> Diagnosis:
         asked=asked,
         onnx_path="/tmp/net.onnx",
         written=Written("net.onnx", 12_345, 20, 8),
+        edges=(
+            Edge(EdgeKind.VALUES, "with ties", "1 of 4 elements differ", "act", IF, "aten::sign"),
+        ),
         notes=("The model is in training mode.",),
         trials=steps(1),
         seconds=1.2,

@@ -156,3 +156,12 @@ def test_what_was_asked_is_a_table_with_the_sizes_that_were_tried():
     assert "Asked and got (1)" in shown
     assert "<td>6</td><td>1, 2</td><td>–</td>" in shown
     assert "<td>rows 2 for 3</td>" in shown
+
+
+def test_differences_at_the_edges_stand_among_the_notes():
+    assert "Differs at an edge: with ties: aten::sign at" in text_of(fragment(samples.exported()))
+
+
+def test_a_request_at_fault_proves_nothing_about_modules():
+    d = samples.diagnosis(samples.culprit(), request="opset_version: 11 is too old")
+    assert "Proven" not in text_of(fragment(d))

@@ -26,6 +26,7 @@ from onnx_debug.render.words import (
     effort,
     guilty_lines,
     module_name,
+    notes,
     number,
     place,
     plural,
@@ -89,7 +90,7 @@ def fragment(
         _proof(d),
         _next(d),
         _fixes(d),
-        _notes(d),
+        _notes(d, cell_name),
         _folded(d, most),
     )
     return tag("section", tag("style", Markup(_style())), report, class_="onnx-debug")
@@ -319,8 +320,9 @@ def _diff_line(line: str) -> Markup:
     return tag("span", line, "\n", class_=kinds.get(line[:1], ""))
 
 
-def _notes(d: Diagnosis) -> Iterator[Markup]:
-    yield from (tag("p", tag("b", "Note: "), note, class_="note") for note in d.notes)
+def _notes(d: Diagnosis, cell_name: CellName | None) -> Iterator[Markup]:
+    for note in notes(d, cell_name):
+        yield tag("p", tag("b", "Note: "), note, class_="note")
     if got := written(d):
         yield tag("p", got, class_="note")
 

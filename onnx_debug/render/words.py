@@ -104,6 +104,12 @@ def place(source: Source, cell_name: CellName | None = None) -> str:
     return f"{_file(source.file, cell_name)}:{source.line}"
 
 
+def notes(d: Diagnosis, cell_name: CellName | None = None) -> tuple[str, ...]:
+    """What the reader should know beside the verdict, differences at the edges included."""
+    edges = (f"Differs at an edge: {edge_words(edge, cell_name)}." for edge in d.edges)
+    return (*d.notes, *edges)
+
+
 def edge_words(edge: Edge, cell_name: CellName | None = None) -> str:
     """`NaN here and there: torch.amax at model.py:3, known to be wrong in torch 2.13: NaN is left out of the maximum`."""
     made = edge.op or edge.fqn or ""
@@ -155,6 +161,8 @@ def _within(module: ModuleInfo, culprit: Culprit) -> bool:
 
 def proven(d: Diagnosis) -> str:
     """What was shown by trials, as one sentence; empty when nothing was."""
+    if d.request:
+        return ""  # then a module only shows what the request asks of it
     shown = [culprit for culprit in d.culprits if culprit.proof.kind is not ProofKind.UNPROVEN]
     return "; ".join((*_guilt(shown), *_sufficiency(d))) if d.culprits else ""
 

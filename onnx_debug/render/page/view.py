@@ -49,7 +49,7 @@ def view(
         "unproven": words.unproven(d),
         "next": _next(d),
         "failed": d.failure.stage.value if d.failure else "",
-        "notes": list(d.notes),
+        "notes": list(words.notes(d, cell_name)),
         "stages": stages(d),
         "culprits": [_culprit(culprit, d.model_class, read, cell_name) for culprit in d.culprits],
         "error": "" if d.culprits or d.failure is None else _error(d.failure),
