@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 from onnx_debug.data.diagnosis import Diagnosis
 from onnx_debug.data.errors import CaseError
-from onnx_debug.data.outcome import Verdict
+from onnx_debug.data.stage import Verdict
 from onnx_debug.frontends.case_file import CaseFileError, make_case
 from onnx_debug.frontends.options import OPTIONS, to_keywords, unknown_option
 from onnx_debug.frontends.progress_line import Progress, terminal_writer

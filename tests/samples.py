@@ -2,34 +2,13 @@
 
 from __future__ import annotations
 
-from onnx_debug.data.diagnosis import (
-    Culprit,
-    Diagnosis,
-    Fix,
-    ModuleInfo,
-    Proof,
-    ProofKind,
-    SearchState,
-    Step,
-    TensorInfo,
-    Written,
-)
-from onnx_debug.data.outcome import (
-    Asked,
-    Clue,
-    ClueKind,
-    Comparison,
-    Edge,
-    EdgeKind,
-    Failure,
-    Mode,
-    NodeError,
-    Outcome,
-    Source,
-    Stage,
-    Verdict,
-    skipped,
-)
+from onnx_debug.data.comparison import Asked, Comparison, Edge, EdgeKind, NodeError
+from onnx_debug.data.culprit import Culprit, Proof, ProofKind
+from onnx_debug.data.diagnosis import Diagnosis, Fix, SearchState, Step, Written
+from onnx_debug.data.failure import Clue, ClueKind, Failure, Source
+from onnx_debug.data.module_info import ModuleInfo, TensorInfo
+from onnx_debug.data.outcome import Outcome
+from onnx_debug.data.stage import Mode, Stage, Verdict, skipped
 
 QR = Source("/home/me/model.py", 17, "return x + torch.linalg.qr(x[0])[0].sum()", "forward")
 IF = Source("/home/me/model.py", 11, "if y.sum() > 0:", "forward")

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from hypothesis import strategies as st
 
 from onnx_debug.data.call_tree import CallInfo, Tree
-from onnx_debug.data.diagnosis import ModuleInfo
-from onnx_debug.data.outcome import Clue, ClueKind, Failure, Mode, Outcome, Stage, Trial
+from onnx_debug.data.failure import Clue, ClueKind, Failure
+from onnx_debug.data.module_info import ModuleInfo
+from onnx_debug.data.outcome import Outcome, Trial
+from onnx_debug.data.stage import Mode, Stage
 from onnx_debug.session.search.search import Search
 
 

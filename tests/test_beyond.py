@@ -9,7 +9,9 @@ from torch import nn
 from torch.export import Dim
 
 import onnx_debug
-from onnx_debug.data.outcome import ClueKind, Outcome, Stage
+from onnx_debug.data.failure import ClueKind
+from onnx_debug.data.outcome import Outcome
+from onnx_debug.data.stage import Stage
 from onnx_debug.request.case import make_case
 from onnx_debug.trial.further_inputs import look_beyond
 from tests.zoo import DynamicLength

@@ -8,7 +8,7 @@ from onnxscript import opset18 as op
 from torch import nn
 
 import onnx_debug
-from onnx_debug.data.outcome import Stage
+from onnx_debug.data.stage import Stage
 from onnx_debug.explain.drift import without_noise
 from onnx_debug.onnx_file.compare import Tolerance, compare_outputs, tolerance_of
 from onnx_debug.render.text import render

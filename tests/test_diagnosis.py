@@ -10,17 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from onnx_debug.data.diagnosis import (
-    Culprit,
-    Diagnosis,
-    Fix,
-    ModuleInfo,
-    Proof,
-    SearchState,
-    Step,
-    TensorInfo,
-)
-from onnx_debug.data.outcome import Clue, Comparison, Failure, Outcome, Source, Verdict
+from onnx_debug.data.comparison import Comparison
+from onnx_debug.data.culprit import Culprit, Proof
+from onnx_debug.data.diagnosis import Diagnosis, Fix, SearchState, Step
+from onnx_debug.data.failure import Clue, Failure, Source
+from onnx_debug.data.module_info import ModuleInfo, TensorInfo
+from onnx_debug.data.outcome import Outcome
+from onnx_debug.data.stage import Verdict
 from onnx_debug.render import html, text
 from tests import samples
 

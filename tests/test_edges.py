@@ -8,7 +8,8 @@ from torch import nn
 from torch.nn import functional as F
 
 import onnx_debug
-from onnx_debug.data.outcome import EdgeKind, Stage
+from onnx_debug.data.comparison import EdgeKind
+from onnx_debug.data.stage import Stage
 from onnx_debug.eager.edges import edge_inputs
 from onnx_debug.explain.known_wrong import known_wrong
 from onnx_debug.render.text import render

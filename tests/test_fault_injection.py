@@ -12,7 +12,9 @@ from torch import nn
 
 import onnx_debug
 from onnx_debug.compat import canary
-from onnx_debug.data.outcome import Clue, ClueKind, Stage, Trial
+from onnx_debug.data.failure import Clue, ClueKind
+from onnx_debug.data.outcome import Trial
+from onnx_debug.data.stage import Stage
 from onnx_debug.request.case import make_case
 from onnx_debug.runner.forked import client, recorders, server, worker
 from onnx_debug.runner.forked.client import ForkedRunner

@@ -19,7 +19,7 @@ import pytest
 import torch
 
 import onnx_debug
-from onnx_debug.data.outcome import Mode, Verdict
+from onnx_debug.data.stage import Mode, Verdict
 from tests import zoo
 from tests.test_isolation import LEGACY, Does, running_children, tracing
 from tests.test_stopping import SlowToExport

@@ -8,8 +8,8 @@ from html.parser import HTMLParser
 
 import pytest
 
-from onnx_debug.data.diagnosis import TensorInfo
-from onnx_debug.data.outcome import Source
+from onnx_debug.data.failure import Source
+from onnx_debug.data.module_info import TensorInfo
 from onnx_debug.render.html import fragment, page, small
 from onnx_debug.render.source import excerpt
 from onnx_debug.render.verdict import headline

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 import onnx_debug
-from onnx_debug.data.diagnosis import ProofKind
+from onnx_debug.data.culprit import ProofKind
 from onnx_debug.eager.packing import pack, unpack
 from tests.test_isolation import LEGACY
 

@@ -16,7 +16,7 @@ from torch import nn
 
 import onnx_debug
 from onnx_debug.data.events import TrialFinished
-from onnx_debug.data.outcome import Mode, Stage, Verdict
+from onnx_debug.data.stage import Mode, Stage, Verdict
 from tests import zoo
 
 LEGACY = {"dynamo": False, "opset_version": 17}

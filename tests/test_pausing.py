@@ -14,7 +14,7 @@ import torch
 import onnx_debug
 from onnx_debug.data.errors import PausedError
 from onnx_debug.data.events import TrialStarted
-from onnx_debug.data.outcome import Verdict
+from onnx_debug.data.stage import Verdict
 from tests import zoo
 from tests.test_isolation import LEGACY, running_children
 from tests.test_stopping import GIVEN

@@ -8,7 +8,7 @@ from torch import nn
 from torch.export import Dim
 
 import onnx_debug
-from onnx_debug.data.outcome import Verdict
+from onnx_debug.data.stage import Verdict
 
 SIZES = {
     "longer": lambda x, y: max(x.shape[0], y.shape[0]),

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from onnx_debug.data.diagnosis import TensorInfo
-from onnx_debug.data.outcome import Clue, ClueKind, Decision, Failure, Mode, Stage
+from onnx_debug.data.failure import Clue, ClueKind, Decision, Failure
+from onnx_debug.data.module_info import TensorInfo
+from onnx_debug.data.stage import Mode, Stage
 from onnx_debug.render.messages import content, first_line
 from onnx_debug.render.reasons import advice, reason
 from onnx_debug.render.words import shape

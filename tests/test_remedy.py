@@ -13,8 +13,11 @@ from torch import nn
 from torch.export import Dim
 
 import onnx_debug
+from onnx_debug.data.comparison import Asked
 from onnx_debug.data.errors import CaseError
-from onnx_debug.data.outcome import Asked, Failure, Mode, Outcome, Stage
+from onnx_debug.data.failure import Failure
+from onnx_debug.data.outcome import Outcome
+from onnx_debug.data.stage import Mode, Stage
 from onnx_debug.request import remedy
 from onnx_debug.request.case import make_case
 from onnx_debug.request.surroundings import Surroundings, own_export, surroundings

@@ -9,18 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from onnx_debug.data.diagnosis import ProofKind
-from onnx_debug.data.outcome import (
-    Clue,
-    ClueKind,
-    Failure,
-    Mode,
-    Outcome,
-    Stage,
-    Trial,
-    TrialKind,
-    signature,
-)
+from onnx_debug.data.culprit import ProofKind
+from onnx_debug.data.failure import Clue, ClueKind, Failure, signature
+from onnx_debug.data.outcome import Outcome, Trial, TrialKind
+from onnx_debug.data.stage import Mode, Stage
 from onnx_debug.session.search.findings import alike
 from onnx_debug.session.search.search import NECESSITY_LIMIT, Search
 from tests.simulation import Planted, depth_first, solve, trees

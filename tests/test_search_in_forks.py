@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from onnx_debug.data.diagnosis import ProofKind
-from onnx_debug.data.outcome import Verdict
+from onnx_debug.data.culprit import ProofKind
+from onnx_debug.data.stage import Verdict
 from onnx_debug.session.session import diagnose
 
 CALLERS: list[str] = []  # classes of the modules that are running: a module can see who calls it

@@ -7,7 +7,9 @@ import torch
 from torch import nn
 
 import onnx_debug
-from onnx_debug.data.outcome import ClueKind, EdgeKind, Stage
+from onnx_debug.data.comparison import EdgeKind
+from onnx_debug.data.failure import ClueKind
+from onnx_debug.data.stage import Stage
 from onnx_debug.explain.drift import by_rounding
 from onnx_debug.onnx_file.compare import Tolerance, compare_outputs
 from tests.test_beyond import LEGACY, after_a_layer

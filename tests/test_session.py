@@ -16,7 +16,7 @@ import onnx_debug
 from onnx_debug.data import events
 from onnx_debug.data.diagnosis import Diagnosis
 from onnx_debug.data.errors import CaseError, SessionClosedError
-from onnx_debug.data.outcome import Stage, Verdict
+from onnx_debug.data.stage import Stage, Verdict
 from tests import zoo
 
 

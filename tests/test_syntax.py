@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from onnx_debug.data.outcome import Decision, Source
+from onnx_debug.data.failure import Decision, Source
 from onnx_debug.explain.syntax import decision, enclosing_loop, only_return
 
 CODE = """

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from onnx_debug.data.diagnosis import SearchState, TensorInfo
-from onnx_debug.data.outcome import Source
+from onnx_debug.data.diagnosis import SearchState
+from onnx_debug.data.failure import Source
+from onnx_debug.data.module_info import TensorInfo
 from onnx_debug.render.text import MOST_LINES, render
 from onnx_debug.render.words import modules_outside, place
 from tests import samples

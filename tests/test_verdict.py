@@ -7,7 +7,7 @@ from torch import nn
 
 import onnx_debug
 from onnx_debug.data.diagnosis import SearchState
-from onnx_debug.data.outcome import Stage, StageState, Verdict
+from onnx_debug.data.stage import Stage, StageState, Verdict
 from onnx_debug.trial import run
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.export import Dim
 
-from onnx_debug.data.outcome import Clue, ClueKind
+from onnx_debug.data.failure import Clue, ClueKind
 from onnx_debug.request.case import make_case
 from onnx_debug.trial.requested import SizeTried, compare_request, with_sizes
 

@@ -8,7 +8,8 @@ from onnxscript import opset18 as op
 from torch import nn
 
 import onnx_debug
-from onnx_debug.data.outcome import ClueKind, Stage
+from onnx_debug.data.failure import ClueKind
+from onnx_debug.data.stage import Stage
 from onnx_debug.render.text import render
 
 

@@ -12,7 +12,7 @@ from torch.onnx.verification import verify_onnx_program
 
 import onnx_debug
 from onnx_debug.compat import exporter
-from onnx_debug.data.outcome import Stage
+from onnx_debug.data.stage import Stage
 from onnx_debug.onnx_file import compare, runtime
 from tests import zoo
 

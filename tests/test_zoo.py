@@ -9,7 +9,7 @@ import torch
 from onnxscript import opset18
 
 import onnx_debug
-from onnx_debug.data.diagnosis import ProofKind
+from onnx_debug.data.culprit import ProofKind
 from tests import zoo
 
 

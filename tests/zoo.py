@@ -18,7 +18,7 @@ import torch
 from torch import nn
 from torch.export import Dim
 
-from onnx_debug.data.outcome import Mode, Stage
+from onnx_debug.data.stage import Mode, Stage
 
 
 class DataDependentBranch(nn.Module):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from onnx_debug.data.diagnosis import ModuleInfo
+from onnx_debug.data.module_info import ModuleInfo
 from onnx_debug.data.outcome import Outcome
 
 

@@ -6,133 +6,21 @@ What it looks like is the business of `render`; a `Diagnosis` only knows facts.
 from __future__ import annotations
 
 import dataclasses
-import math
-import types
 import typing
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, Union, get_args, get_origin
+from typing import Any, ClassVar, Protocol
 
-from onnx_debug.data.outcome import (
-    Asked,
-    Comparison,
-    Edge,
-    Failure,
-    Mode,
-    NodeError,
-    Outcome,
-    Source,
-    Stage,
-    StageResult,
-    StageState,
-    Verdict,
-)
+from onnx_debug.data.comparison import Asked, Comparison, Edge, NodeError
+from onnx_debug.data.culprit import Culprit
+from onnx_debug.data.failure import Failure
+from onnx_debug.data.module_info import ModuleInfo
+from onnx_debug.data.outcome import Outcome
+from onnx_debug.data.plain import plain, rebuilt
+from onnx_debug.data.stage import Mode, Stage, StageResult, StageState, Verdict
 
 FORMAT_VERSION = 2
-
-
-class ProofKind(StrEnum):
-    """By which trial a culprit was proven."""
-
-    ALONE = "alone"  # exported alone with its recorded inputs, it fails alike
-    IN_PLACE = "in place"  # it passes alone, but the model's failure goes away when it is replaced
-    ANCESTOR = "smallest failing ancestor"  # the named module passes alone; this is the smallest module around it that fails
-    ROOT = "whole model"  # it is the whole model: with all children replaced it still fails, or every child passes
-    UNPROVEN = (
-        "unproven"  # named by the failure only; `Proof.reason` says why no trial could decide
-    )
-
-
-@dataclass(frozen=True)
-class Proof:
-    """What was tried to prove a culprit.
-
-    Attributes:
-        kind: the trial that showed the culprit to be guilty.
-        own_code_trial: True: with all called children replaced it still fails, or no child fails.
-            None: not asked or undecidable.
-        necessary: with all other culprits replaced the model still fails. None: not asked or
-            undecidable.
-        reason: what is unproven and why; empty when nothing is.
-    """
-
-    kind: ProofKind
-    own_code_trial: bool | None = None
-    necessary: bool | None = None
-    reason: str = ""
-
-
-@dataclass(frozen=True)
-class TensorInfo:
-    """One tensor that went into or came out of a module.
-
-    Attributes:
-        name: the argument's name (`mask`, `states[0]`), or the output's position.
-        shape: sizes as recorded.
-        symbolic_shape: sizes as the capture saw them; a dynamic one is a name such as "s0". Empty
-            when unknown.
-        min, max: over finite elements; None for empty, bool and complex tensors.
-        nan_count: how many elements are NaN.
-    """
-
-    name: str
-    dtype: str
-    shape: tuple[int, ...]
-    symbolic_shape: tuple[int | str, ...] = ()
-    device: str = "cpu"
-    min: float | None = None
-    max: float | None = None
-    nan_count: int = 0
-
-
-@dataclass(frozen=True)
-class ModuleCall:
-    """What one recorded call of a module got and returned.
-
-    Attributes:
-        index: how many calls of this module came before.
-    """
-
-    index: int
-    inputs: tuple[TensorInfo, ...] = ()
-    outputs: tuple[TensorInfo, ...] = ()
-
-
-@dataclass(frozen=True, repr=False)
-class Culprit:
-    """A module that is to blame, with the proof.
-
-    Attributes:
-        fqn: canonical path; "" is the whole model.
-        aliases: other paths of the same module.
-        own_code: its own forward (or hook, or parametrization) is at fault, not a child.
-        failure: how it fails when exported alone, or in place.
-        call_index: which recorded call fails.
-        source: the guilty line.
-        calls: the recorded calls whose shapes, dtypes or other arguments differ from those before.
-        graph_path: its own graph: what was captured of it before the failing operator, or else what
-            was exported of it alone; or None.
-    """
-
-    fqn: str
-    class_name: str
-    own_code: bool
-    proof: Proof
-    failure: Failure
-    aliases: tuple[str, ...] = ()
-    call_index: int = 0
-    source: Source | None = None
-    op: str | None = None
-    reason: str = ""
-    inputs: tuple[TensorInfo, ...] = ()
-    outputs: tuple[TensorInfo, ...] = ()
-    calls: tuple[ModuleCall, ...] = ()
-    graph_path: str | None = None
-
-    def __repr__(self) -> str:
-        where = f" at {self.failure.stage}"
-        return f"<Culprit {self.fqn or 'the whole model'} ({self.class_name}){where}, {self.proof.kind}>"
 
 
 @dataclass(frozen=True, repr=False)
@@ -190,26 +78,6 @@ class Step:
     message: str = ""
     beyond: bool = False
     ours: bool = False
-
-
-@dataclass(frozen=True)
-class ModuleInfo:
-    """One module of the model's tree.
-
-    Attributes:
-        fqn: canonical path.
-        aliases: further paths of the same module object.
-        calls: how often the recorded eager run called it.
-        parameters: number of parameter elements in it and below it.
-        forward: where its class says what it computes; None for a class without Python source.
-    """
-
-    fqn: str
-    class_name: str
-    aliases: tuple[str, ...] = ()
-    calls: int = 0
-    parameters: int = 0
-    forward: Source | None = None
 
 
 @dataclass(frozen=True)
@@ -341,7 +209,7 @@ class Diagnosis:
 
         A number that JSON lacks stands as text: "nan", "inf", "-inf".
         """
-        facts: dict[str, Any] = _plain(dataclasses.asdict(self))
+        facts: dict[str, Any] = plain(dataclasses.asdict(self))
         return {"version": FORMAT_VERSION, "ok": self.ok, "verdict": str(self.verdict), **facts}
 
     @classmethod
@@ -355,7 +223,7 @@ class Diagnosis:
             raise ValueError(
                 f"this diagnosis has format {data.get('version')!r}; this onnx_debug reads {FORMAT_VERSION}"
             )
-        return typing.cast(Diagnosis, _rebuild(cls, data))
+        return typing.cast(Diagnosis, rebuilt(cls, data))
 
     def issue_text(self) -> str:
         """A bug report about onnx_debug itself as Markdown: what happened, versions, the log's end."""
@@ -375,33 +243,3 @@ class Diagnosis:
         target = Path(path)
         target.write_text(self.forms.page(self), encoding="utf-8")
         return target
-
-
-def _rebuild(kind: Any, value: Any) -> Any:
-    """Turn JSON-ready data back into the annotated type: dataclasses, enums, tuples, optionals."""
-    if dataclasses.is_dataclass(kind) and isinstance(value, dict):
-        hints = typing.get_type_hints(kind)
-        names = [field.name for field in dataclasses.fields(kind) if field.name in value]
-        return kind(**{name: _rebuild(hints[name], value[name]) for name in names})  # type: ignore[operator]
-    origin = get_origin(kind)
-    if origin in (Union, types.UnionType):
-        choices = [choice for choice in get_args(kind) if choice is not type(None)]
-        return (
-            None if value is None else _rebuild(choices[0], value) if len(choices) == 1 else value
-        )
-    if origin is tuple:
-        return tuple(_rebuild(get_args(kind)[0], item) for item in value)
-    if isinstance(kind, type) and (issubclass(kind, StrEnum) or kind is float):
-        return kind(value)
-    return value
-
-
-def _plain(value: Any) -> Any:
-    """Without what JSON lacks: tuples become lists, and NaN and infinities become text."""
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, tuple | list):
-        return [_plain(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    return value

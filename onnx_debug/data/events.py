@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from onnx_debug.data.diagnosis import Culprit, Step
+from onnx_debug.data.culprit import Culprit
+from onnx_debug.data.diagnosis import Step
 from onnx_debug.data.outcome import Trial
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from onnx_debug.data.outcome import Stage
+from onnx_debug.data.stage import Stage
 
 
 class Progress:

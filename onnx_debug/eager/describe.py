@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from onnx_debug.data.diagnosis import TensorInfo
+from onnx_debug.data.module_info import TensorInfo
 from onnx_debug.eager.leaf import Leaf
 from onnx_debug.eager.packing import unpack
 from onnx_debug.eager.recorder import Call, ModuleNames, Recording

@@ -19,8 +19,8 @@ from torch import nn
 
 from onnx_debug.compat import modules, tensors
 from onnx_debug.data.call_tree import CallInfo, Tree
-from onnx_debug.data.diagnosis import ModuleInfo
-from onnx_debug.data.outcome import Source
+from onnx_debug.data.failure import Source
+from onnx_debug.data.module_info import ModuleInfo
 from onnx_debug.eager.packing import Packed, PackingError, pack
 
 

@@ -14,7 +14,7 @@ import onnx
 import torch
 
 from onnx_debug.compat.tensors import tree_leaves
-from onnx_debug.data.outcome import Clue, ClueKind
+from onnx_debug.data.failure import Clue, ClueKind
 from onnx_debug.eager.packing import Packed, unpack
 from onnx_debug.eager.recorder import Recording
 from onnx_debug.explain.graph_nodes import from_onnx_nodes

@@ -14,7 +14,9 @@ from pathlib import Path
 import torch
 
 from onnx_debug.compat.tensors import tree_leaves
-from onnx_debug.data.outcome import Clue, ClueKind, Comparison, NodeError, Outcome
+from onnx_debug.data.comparison import Comparison, NodeError
+from onnx_debug.data.failure import Clue, ClueKind
+from onnx_debug.data.outcome import Outcome
 from onnx_debug.eager.outputs import copied, eager_outputs
 from onnx_debug.eager.packing import PackingError
 from onnx_debug.eager.values import nudged_values

@@ -13,7 +13,7 @@ import torch
 from torch import fx, nn
 
 from onnx_debug.compat import exporter, graphs, modules, symbols, tensors
-from onnx_debug.data.outcome import Clue, ClueKind
+from onnx_debug.data.failure import Clue, ClueKind
 from onnx_debug.explain import graph_nodes, syntax
 from onnx_debug.explain.installed import is_library
 from onnx_debug.explain.locate import Locator, way_from

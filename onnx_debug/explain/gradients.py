@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from onnx_debug.data.outcome import Source
+from onnx_debug.data.failure import Source
 from onnx_debug.eager.calls import completion_order
 from onnx_debug.eager.outputs import copied
 from onnx_debug.eager.recorder import Call, CloneOnce, ModuleNames, Recorder, recorded

@@ -12,7 +12,7 @@ import torch
 from torch import fx
 
 from onnx_debug.compat import graphs, onnx_metadata
-from onnx_debug.data.outcome import Clue, ClueKind
+from onnx_debug.data.failure import Clue, ClueKind
 from onnx_debug.explain import traced_lines
 from onnx_debug.explain.locate import Line, Locator, way_from
 from onnx_debug.onnx_file import display

@@ -19,7 +19,8 @@ from torch import fx
 from torch.export.graph_signature import InputKind, OutputKind
 
 from onnx_debug.compat.graphs import argument_names, operator_name
-from onnx_debug.data.outcome import Clue, ClueKind, Comparison, NodeError
+from onnx_debug.data.comparison import Comparison, NodeError
+from onnx_debug.data.failure import Clue, ClueKind
 from onnx_debug.eager.values import nudged
 from onnx_debug.explain.graph_nodes import from_fx_node
 from onnx_debug.explain.known_wrong import known_wrong

@@ -10,7 +10,7 @@ from typing import Any
 import onnx
 from torch import fx
 
-from onnx_debug.data.outcome import Clue, ClueKind
+from onnx_debug.data.failure import Clue, ClueKind
 from onnx_debug.explain.graph_nodes import from_fx_node, from_onnx_nodes
 from onnx_debug.explain.locate import Locator
 from onnx_debug.onnx_file import display

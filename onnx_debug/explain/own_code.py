@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 
 from onnx_debug.compat import modules
-from onnx_debug.data.outcome import Source
+from onnx_debug.data.failure import Source
 from onnx_debug.explain import syntax
 from onnx_debug.explain.installed import is_library
 

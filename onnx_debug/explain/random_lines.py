@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from onnx_debug.data.outcome import Clue, ClueKind
+from onnx_debug.data.failure import Clue, ClueKind
 from onnx_debug.explain.exceptions import from_frames
 from onnx_debug.explain.installed import is_library
 from onnx_debug.explain.locate import Locator

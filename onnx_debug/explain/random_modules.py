@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from onnx_debug.data.outcome import Clue, ClueKind
+from onnx_debug.data.failure import Clue, ClueKind
 from onnx_debug.eager.recorder import ModuleNames
 from onnx_debug.explain.locate import Locator
 from onnx_debug.explain.random_lines import drawing_lines

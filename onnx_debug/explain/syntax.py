@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from types import FunctionType
 from typing import Any
 
-from onnx_debug.data.outcome import Decision, Source
+from onnx_debug.data.failure import Decision, Source
 
 # What tells a size apart from a value: `x.shape[0]`, `x.size(0)`, `len(x)`, `x.numel()`.
 _SIZES = {"shape", "size", "numel", "len"}

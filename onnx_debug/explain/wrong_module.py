@@ -8,7 +8,7 @@ from pathlib import Path
 import onnx
 import torch
 
-from onnx_debug.data.outcome import Clue, ClueKind
+from onnx_debug.data.failure import Clue, ClueKind
 from onnx_debug.eager.calls import completion_order
 from onnx_debug.eager.recorder import Call, Recording
 from onnx_debug.explain.graph_nodes import from_onnx_nodes

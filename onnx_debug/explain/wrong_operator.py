@@ -22,7 +22,7 @@ import torch
 from torch.overrides import TorchFunctionMode, resolve_name
 
 from onnx_debug.compat.tensors import tree_leaves
-from onnx_debug.data.outcome import Clue, ClueKind
+from onnx_debug.data.failure import Clue, ClueKind
 from onnx_debug.eager.outputs import copied, eager_outputs
 from onnx_debug.eager.recorder import ModuleNames
 from onnx_debug.explain.exceptions import from_frames

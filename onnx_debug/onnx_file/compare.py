@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from onnx_debug.compat.tensors import tree_leaves
-from onnx_debug.data.outcome import Comparison
+from onnx_debug.data.comparison import Comparison
 from onnx_debug.request.case import Case
 
 # Share of the size by which a value may differ: what another order of operations may change in a

@@ -6,8 +6,9 @@ matching messages: those change between releases. What no table knows is said by
 
 from __future__ import annotations
 
-from onnx_debug.data.diagnosis import Culprit
-from onnx_debug.data.outcome import Clue, ClueKind, Decision, Failure, Mode, Stage
+from onnx_debug.data.culprit import Culprit
+from onnx_debug.data.failure import Clue, ClueKind, Decision, Failure
+from onnx_debug.data.stage import Mode, Stage
 from onnx_debug.render.messages import first_line
 
 _BY_MODE = {

@@ -6,7 +6,7 @@ import linecache
 import textwrap
 from collections.abc import Callable
 
-from onnx_debug.data.outcome import Source
+from onnx_debug.data.failure import Source
 
 ReadLines = Callable[[str], list[str]]
 AROUND = 3

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from onnx_debug.data.diagnosis import Culprit, Diagnosis, Step, TensorInfo
-from onnx_debug.data.outcome import Mode, Verdict
+from onnx_debug.data.culprit import Culprit
+from onnx_debug.data.diagnosis import Diagnosis, Step
+from onnx_debug.data.module_info import TensorInfo
+from onnx_debug.data.stage import Mode, Verdict
 from onnx_debug.render.markup import Markup, tag
 from onnx_debug.render.verdict import MARKS
 from onnx_debug.render.words import module_name, number, shape, sizes

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from onnx_debug.data.diagnosis import Culprit, Diagnosis
-from onnx_debug.data.outcome import Source, Stage
+from onnx_debug.data.culprit import Culprit
+from onnx_debug.data.diagnosis import Diagnosis
+from onnx_debug.data.failure import Source
+from onnx_debug.data.stage import Stage
 from onnx_debug.render.messages import first_line, shorten
 from onnx_debug.render.reasons import clue_of, why
 from onnx_debug.render.verdict import MARKS, headline, next_step

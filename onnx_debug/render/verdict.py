@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from onnx_debug.data.diagnosis import Diagnosis, SearchState
-from onnx_debug.data.outcome import ClueKind, Failure, Mode, Stage, Verdict
+from onnx_debug.data.failure import ClueKind, Failure
+from onnx_debug.data.stage import Mode, Stage, Verdict
 from onnx_debug.render.messages import first_line
 from onnx_debug.render.reasons import advice, clue_of, reason, why
 from onnx_debug.render.words import culprit_title, guilty_lines, number, plural

@@ -6,17 +6,12 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from onnx_debug.data.diagnosis import Culprit, Diagnosis, ModuleInfo, ProofKind, TensorInfo
-from onnx_debug.data.outcome import (
-    Asked,
-    Clue,
-    ClueKind,
-    Comparison,
-    Edge,
-    Source,
-    Stage,
-    StageState,
-)
+from onnx_debug.data.comparison import Asked, Comparison, Edge
+from onnx_debug.data.culprit import Culprit, ProofKind
+from onnx_debug.data.diagnosis import Diagnosis
+from onnx_debug.data.failure import Clue, ClueKind, Source
+from onnx_debug.data.module_info import ModuleInfo, TensorInfo
+from onnx_debug.data.stage import Stage, StageState
 from onnx_debug.render.messages import first_line
 from onnx_debug.render.reasons import clue_of
 

@@ -14,7 +14,9 @@ from dataclasses import dataclass, replace
 import onnx
 from torch.export import Dim
 
-from onnx_debug.data.outcome import Failure, Outcome, Stage
+from onnx_debug.data.failure import Failure
+from onnx_debug.data.outcome import Outcome
+from onnx_debug.data.stage import Stage
 from onnx_debug.request.case import Case
 from onnx_debug.request.correction import call_of, corrected, problems
 from onnx_debug.request.dims import dim_name, is_static

@@ -12,8 +12,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from onnx_debug.data.diagnosis import TensorInfo
-from onnx_debug.data.outcome import Clue, Edge, Outcome, Trial
+from onnx_debug.data.comparison import Edge
+from onnx_debug.data.failure import Clue
+from onnx_debug.data.module_info import TensorInfo
+from onnx_debug.data.outcome import Outcome, Trial
 from onnx_debug.data.progress import Progress
 from onnx_debug.eager.calls import digests
 from onnx_debug.eager.describe import describe

@@ -8,8 +8,9 @@ from dataclasses import replace
 from typing import TypeVar
 
 from onnx_debug.data.call_tree import EagerReport
-from onnx_debug.data.diagnosis import TensorInfo
-from onnx_debug.data.outcome import Clue, Failure, Outcome, Trial
+from onnx_debug.data.failure import Clue, Failure
+from onnx_debug.data.module_info import TensorInfo
+from onnx_debug.data.outcome import Outcome, Trial
 from onnx_debug.eager.calls import TracedCalls
 from onnx_debug.eager.recorder import ModuleNames
 from onnx_debug.explain.random_modules import random_modules

@@ -17,7 +17,7 @@ if sys.platform != "win32":
     import fcntl
 
 from onnx_debug.data.errors import NoSpaceError
-from onnx_debug.data.outcome import Failure
+from onnx_debug.data.failure import Failure
 
 _PREFIX = "onnx_debug_"
 _LOCK = "in_use"

@@ -9,19 +9,12 @@ from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 
 from onnx_debug.data.call_tree import EagerReport, Tree
-from onnx_debug.data.diagnosis import (
-    Culprit,
-    Diagnosis,
-    Fix,
-    ModuleCall,
-    ModuleInfo,
-    Proof,
-    ProofKind,
-    SearchState,
-    Step,
-    Written,
-)
-from onnx_debug.data.outcome import Failure, Outcome, Stage, Trial
+from onnx_debug.data.culprit import Culprit, Proof, ProofKind
+from onnx_debug.data.diagnosis import Diagnosis, Fix, SearchState, Step, Written
+from onnx_debug.data.failure import Failure
+from onnx_debug.data.module_info import ModuleCall, ModuleInfo
+from onnx_debug.data.outcome import Outcome, Trial
+from onnx_debug.data.stage import Stage
 from onnx_debug.eager.recorder import ModuleNames
 from onnx_debug.explain import syntax
 from onnx_debug.request.case import Case

@@ -9,9 +9,10 @@ from typing import Any, Self
 
 import torch
 
-from onnx_debug.data.diagnosis import Diagnosis, ModuleCall, SearchState, Step
+from onnx_debug.data.diagnosis import Diagnosis, SearchState, Step
 from onnx_debug.data.errors import NoSpaceError, PausedError, SessionClosedError
 from onnx_debug.data.events import CulpritFound, Event, Started
+from onnx_debug.data.module_info import ModuleCall
 from onnx_debug.data.outcome import Trial
 from onnx_debug.request.case import Edges, make_case
 from onnx_debug.runner.open_runner import open_runner

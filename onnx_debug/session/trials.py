@@ -7,7 +7,9 @@ from dataclasses import replace
 
 from onnx_debug.data.diagnosis import Step
 from onnx_debug.data.events import Event, TrialFinished, TrialStarted
-from onnx_debug.data.outcome import ClueKind, Mode, Outcome, Stage, Trial, TrialKind
+from onnx_debug.data.failure import ClueKind
+from onnx_debug.data.outcome import Outcome, Trial, TrialKind
+from onnx_debug.data.stage import Mode, Stage
 from onnx_debug.runner.runner import Runner
 from onnx_debug.session.search.findings import needs_number_clues, with_number_clues
 

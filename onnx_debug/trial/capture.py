@@ -20,7 +20,8 @@ import torch
 from torch import nn
 
 from onnx_debug.compat import exporter, graphs, modules, symbols
-from onnx_debug.data.outcome import Clue, ClueKind, Stage
+from onnx_debug.data.failure import Clue, ClueKind
+from onnx_debug.data.stage import Stage
 from onnx_debug.eager.leaf import Leaf
 from onnx_debug.eager.recorder import Recorder, Recording
 from onnx_debug.explain.exceptions import Frame, from_frames, with_decision

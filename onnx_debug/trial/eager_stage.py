@@ -9,8 +9,10 @@ from dataclasses import dataclass
 import torch
 
 from onnx_debug.data.call_tree import EagerReport
-from onnx_debug.data.outcome import Failure, Mode, Outcome, Stage, signature
+from onnx_debug.data.failure import Failure, signature
+from onnx_debug.data.outcome import Outcome
 from onnx_debug.data.progress import Progress
+from onnx_debug.data.stage import Mode, Stage
 from onnx_debug.eager.first_call import set_for_good
 from onnx_debug.eager.outputs import eager_outputs
 from onnx_debug.eager.random_state import other_random_numbers

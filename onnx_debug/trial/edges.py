@@ -9,7 +9,9 @@ from pathlib import Path
 
 import torch
 
-from onnx_debug.data.outcome import Edge, EdgeKind, Outcome, Stage
+from onnx_debug.data.comparison import Edge, EdgeKind
+from onnx_debug.data.outcome import Outcome
+from onnx_debug.data.stage import Stage
 from onnx_debug.eager.edges import edge_inputs
 from onnx_debug.eager.values import FurtherInputs
 from onnx_debug.explain import drift

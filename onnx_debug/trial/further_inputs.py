@@ -11,18 +11,10 @@ from typing import Protocol
 
 import torch
 
-from onnx_debug.data.outcome import (
-    Asked,
-    ClueKind,
-    Comparison,
-    Edge,
-    EdgeKind,
-    Failure,
-    Mode,
-    Outcome,
-    Stage,
-    signature,
-)
+from onnx_debug.data.comparison import Asked, Comparison, Edge, EdgeKind
+from onnx_debug.data.failure import ClueKind, Failure, signature
+from onnx_debug.data.outcome import Outcome
+from onnx_debug.data.stage import Mode, Stage
 from onnx_debug.eager.edges import edge_inputs
 from onnx_debug.eager.further import further_inputs
 from onnx_debug.eager.outputs import keeps_state

@@ -9,23 +9,10 @@ from dataclasses import replace
 import onnx
 import torch
 
-from onnx_debug.data.outcome import (
-    Asked,
-    Clue,
-    ClueKind,
-    Comparison,
-    Failure,
-    Mode,
-    NodeError,
-    Outcome,
-    Stage,
-    StageResult,
-    Trial,
-    TrialKind,
-    signature,
-    skipped,
-    stages_before,
-)
+from onnx_debug.data.comparison import Asked, Comparison, NodeError
+from onnx_debug.data.failure import Clue, ClueKind, Failure, signature
+from onnx_debug.data.outcome import Outcome, Trial, TrialKind
+from onnx_debug.data.stage import Mode, Stage, StageResult, skipped, stages_before
 from onnx_debug.eager.outputs import eager_outputs
 from onnx_debug.eager.recorder import Call, Recording
 from onnx_debug.explain import drift, graph_nodes, output_makers

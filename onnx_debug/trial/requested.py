@@ -8,7 +8,8 @@ from typing import Any
 
 import onnx
 
-from onnx_debug.data.outcome import Asked, Clue
+from onnx_debug.data.comparison import Asked
+from onnx_debug.data.failure import Clue
 from onnx_debug.eager.dynamic_dims import AskedDim, asked_dims
 from onnx_debug.onnx_file.runtime import match_inputs
 from onnx_debug.request.case import Case

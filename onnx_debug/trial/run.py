@@ -13,17 +13,9 @@ from dataclasses import dataclass, field, replace
 import torch
 
 from onnx_debug.compat import dynamic_shapes, exporter
-from onnx_debug.data.outcome import (
-    Clue,
-    Failure,
-    Mode,
-    Outcome,
-    Stage,
-    Trial,
-    TrialKind,
-    signature,
-    stages_before,
-)
+from onnx_debug.data.failure import Clue, Failure, signature
+from onnx_debug.data.outcome import Outcome, Trial, TrialKind
+from onnx_debug.data.stage import Mode, Stage, stages_before
 from onnx_debug.eager.leaf import describe_leaf
 from onnx_debug.eager.packing import PackingError, unpack
 from onnx_debug.eager.recorder import Recorder, Recording

@@ -14,20 +14,14 @@ import onnx
 from onnx import TensorProto, helper
 
 from onnx_debug.compat import onnx_metadata
-from onnx_debug.data.diagnosis import (
-    Culprit,
-    Diagnosis,
-    ModuleCall,
-    ModuleInfo,
-    Proof,
-    ProofKind,
-    SearchState,
-    Step,
-    TensorInfo,
-)
+from onnx_debug.data.culprit import Culprit, Proof, ProofKind
+from onnx_debug.data.diagnosis import Diagnosis, SearchState, Step
 from onnx_debug.data.errors import PausedError
 from onnx_debug.data.events import CulpritFound, Started, TrialFinished, TrialStarted
-from onnx_debug.data.outcome import Failure, Mode, Outcome, Source, Stage, Trial, Verdict
+from onnx_debug.data.failure import Failure, Source
+from onnx_debug.data.module_info import ModuleCall, ModuleInfo, TensorInfo
+from onnx_debug.data.outcome import Outcome, Trial
+from onnx_debug.data.stage import Mode, Stage, Verdict
 from onnx_debug.onnx_file import display
 
 GUILTY = ("blocks.1.extra", "blocks.3.extra")

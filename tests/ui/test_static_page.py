@@ -14,8 +14,11 @@ import nbconvert
 import nbformat
 import pytest
 
-from onnx_debug.data.diagnosis import Diagnosis, ModuleInfo
-from onnx_debug.data.outcome import Comparison, NodeError, Source, Stage
+from onnx_debug.data.comparison import Comparison, NodeError
+from onnx_debug.data.diagnosis import Diagnosis
+from onnx_debug.data.failure import Source
+from onnx_debug.data.module_info import ModuleInfo
+from onnx_debug.data.stage import Stage
 from onnx_debug.render import html
 from onnx_debug.render.page.static_page import page
 from tests import samples

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import time
 
-from onnx_debug.data.diagnosis import Culprit, Diagnosis, ModuleInfo, Proof, ProofKind, Step
-from onnx_debug.data.outcome import Failure, Mode, Stage, Verdict
+from onnx_debug.data.culprit import Culprit, Proof, ProofKind
+from onnx_debug.data.diagnosis import Diagnosis, Step
+from onnx_debug.data.failure import Failure
+from onnx_debug.data.module_info import ModuleInfo
+from onnx_debug.data.stage import Mode, Stage, Verdict
 from onnx_debug.render.page.tree import State, children_of, rows, states
 
 FAILURE = Failure(Stage.TRANSLATE, Mode.ERROR, "s")

@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from onnx_debug.data.diagnosis import Diagnosis, ModuleInfo, Step
-from onnx_debug.data.outcome import Comparison, Mode, NodeError, Source, Stage, Verdict
+from onnx_debug.data.comparison import Comparison, NodeError
+from onnx_debug.data.diagnosis import Diagnosis, Step
+from onnx_debug.data.failure import Source
+from onnx_debug.data.module_info import ModuleInfo
+from onnx_debug.data.stage import Mode, Stage, Verdict
 from onnx_debug.onnx_file import display
 from onnx_debug.render.page import drawing, sources, tree, view
 from tests import samples

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-from onnx_debug.data.diagnosis import Diagnosis, ModuleCall, Step
+from onnx_debug.data.diagnosis import Diagnosis, Step
 from onnx_debug.data.events import Event
+from onnx_debug.data.module_info import ModuleCall
 
 
 class Driver(Protocol):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from onnx_debug.data.diagnosis import Diagnosis, Step
-from onnx_debug.data.outcome import Mode, Verdict
+from onnx_debug.data.stage import Mode, Verdict
 from onnx_debug.render.messages import first_line
 from onnx_debug.render.words import plural
 

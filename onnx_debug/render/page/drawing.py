@@ -9,8 +9,10 @@ import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from onnx_debug.data.diagnosis import Culprit, Diagnosis
-from onnx_debug.data.outcome import Comparison, Stage
+from onnx_debug.data.comparison import Comparison
+from onnx_debug.data.culprit import Culprit
+from onnx_debug.data.diagnosis import Diagnosis
+from onnx_debug.data.stage import Stage
 from onnx_debug.onnx_file import display
 from onnx_debug.onnx_file.display import Graph
 from onnx_debug.onnx_file.names import INNER

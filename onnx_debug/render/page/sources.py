@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from onnx_debug.data.diagnosis import ModuleInfo
-from onnx_debug.data.outcome import Source
+from onnx_debug.data.failure import Source
+from onnx_debug.data.module_info import ModuleInfo
 from onnx_debug.render.source import ReadLines, excerpt, read_lines
 from onnx_debug.render.words import CellName, place
 

@@ -6,8 +6,9 @@ from collections.abc import Collection, Iterable, Sequence
 from enum import StrEnum
 from typing import Any
 
-from onnx_debug.data.diagnosis import Diagnosis, ModuleInfo, Step
-from onnx_debug.data.outcome import Verdict
+from onnx_debug.data.diagnosis import Diagnosis, Step
+from onnx_debug.data.module_info import ModuleInfo
+from onnx_debug.data.stage import Verdict
 from onnx_debug.render.page.sources import codes
 
 

@@ -9,24 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from onnx_debug.data.diagnosis import (
-    Culprit,
-    Diagnosis,
-    ModuleCall,
-    ProofKind,
-    Step,
-    TensorInfo,
-)
-from onnx_debug.data.outcome import (
-    Asked,
-    Comparison,
-    Failure,
-    Mode,
-    Stage,
-    StageResult,
-    StageState,
-    Verdict,
-)
+from onnx_debug.data.comparison import Asked, Comparison
+from onnx_debug.data.culprit import Culprit, ProofKind
+from onnx_debug.data.diagnosis import Diagnosis, Step
+from onnx_debug.data.failure import Failure
+from onnx_debug.data.module_info import ModuleCall, TensorInfo
+from onnx_debug.data.stage import Mode, Stage, StageResult, StageState, Verdict
 from onnx_debug.render import words
 from onnx_debug.render.messages import first_line
 from onnx_debug.render.page.sources import class_source

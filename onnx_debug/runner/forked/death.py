@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from onnx_debug.data.outcome import Clue, ClueKind, Failure, Mode, Source, Stage, signature
+from onnx_debug.data.failure import Clue, ClueKind, Failure, Source, signature
+from onnx_debug.data.stage import Mode, Stage
 from onnx_debug.explain import locate, syntax
 
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from onnx_debug.data.outcome import Stage
 from onnx_debug.data.progress import Progress
+from onnx_debug.data.stage import Stage
 from onnx_debug.request.case import Case
 
 _SIZE = 16_384

@@ -22,7 +22,7 @@ from typing import Any, NoReturn
 
 import torch
 
-from onnx_debug.data.outcome import Mode, Stage
+from onnx_debug.data.stage import Mode, Stage
 from onnx_debug.runner import memory, silence
 from onnx_debug.runner.forked.death import Death, DiedError
 from onnx_debug.runner.forked.processes import fork

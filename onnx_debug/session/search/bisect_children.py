@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable
 
-from onnx_debug.data.diagnosis import Proof, ProofKind
-from onnx_debug.data.outcome import Failure, Outcome, Trial
+from onnx_debug.data.culprit import Proof, ProofKind
+from onnx_debug.data.failure import Failure
+from onnx_debug.data.outcome import Outcome, Trial
 from onnx_debug.session.search.ddmin import smallest_failing
 from onnx_debug.session.search.findings import Finding, NextTrial, alike
 from onnx_debug.session.search.inquiry import Inquiry, Proving, replacing

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 
-from onnx_debug.data.diagnosis import Proof
-from onnx_debug.data.outcome import Clue, ClueKind, Failure, Outcome, Stage, Trial
+from onnx_debug.data.culprit import Proof
+from onnx_debug.data.failure import Clue, ClueKind, Failure
+from onnx_debug.data.outcome import Outcome, Trial
+from onnx_debug.data.stage import Stage
 
 
 @dataclass(frozen=True)

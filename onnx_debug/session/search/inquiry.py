@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable
 
 from onnx_debug.data.call_tree import Tree
-from onnx_debug.data.outcome import Failure, Outcome, Stage, Trial
+from onnx_debug.data.failure import Failure
+from onnx_debug.data.outcome import Outcome, Trial
+from onnx_debug.data.stage import Stage
 from onnx_debug.session.search.findings import Finding, Findings, NextTrial
 
 Ask = Generator[NextTrial, Outcome, Outcome]

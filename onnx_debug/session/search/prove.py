@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from onnx_debug.data.diagnosis import Proof, ProofKind
-from onnx_debug.data.outcome import Clue, ClueKind, Failure, Stage, Trial, TrialKind
+from onnx_debug.data.culprit import Proof, ProofKind
+from onnx_debug.data.failure import Clue, ClueKind, Failure
+from onnx_debug.data.outcome import Trial, TrialKind
+from onnx_debug.data.stage import Stage
 from onnx_debug.session.search.bisect_children import Bisection
 from onnx_debug.session.search.findings import Finding, alike
 from onnx_debug.session.search.inquiry import Inquiry, Proving, Steps

@@ -14,8 +14,10 @@ from collections.abc import Generator
 from dataclasses import replace
 
 from onnx_debug.data.call_tree import Tree
-from onnx_debug.data.diagnosis import Proof, ProofKind
-from onnx_debug.data.outcome import Clue, ClueKind, Failure, Outcome, Stage, Trial, TrialKind
+from onnx_debug.data.culprit import Proof, ProofKind
+from onnx_debug.data.failure import Clue, ClueKind, Failure
+from onnx_debug.data.outcome import Outcome, Trial, TrialKind
+from onnx_debug.data.stage import Stage
 from onnx_debug.session.search.bisect_children import Bisection
 from onnx_debug.session.search.findings import Finding, Findings, NextTrial, alike
 from onnx_debug.session.search.inquiry import Inquiry, Steps, replacing
