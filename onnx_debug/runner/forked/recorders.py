@@ -77,7 +77,7 @@ class Recorders:
     def recordings(
         self, case: Case, fqns: frozenset[str] | None, timeout: float
     ) -> dict[int, Path]:
-        """Files with the `Recording` of each run, with the values of these modules; without inputs that eager rejects.
+        """Files with the `Recording` of each run, with the values of these modules; without further inputs that eager rejects.
 
         Raises:
             DiedError: a recorder was lost twice.
@@ -95,8 +95,8 @@ class Recorders:
     def _recording(
         self, case: Case, index: int, fqns: frozenset[str] | None, timeout: float
     ) -> Path | None:
-        if not self._accepts(case, index, timeout):
-            return None
+        if not self._accepts(case, index, timeout) and index:
+            return None  # of the given inputs, what passed before the model failed is worth knowing
         if not self._complete[index]:
             return self._recorded_again(case, index, fqns, timeout)
         try:

@@ -93,12 +93,16 @@ class _User:
     """The user's process, as the server sees it. Where it is gone, everything here raises `SystemExit`."""
 
     def __init__(self, connection: Connection) -> None:
-        self._connection, self._parent = connection, os.getppid()
+        self._connection, self._parent, self._hung_up = connection, os.getppid(), False
 
     @property
     def gone(self) -> bool:
-        """Whether that process is gone. Its end of the connection may live on in another process."""
-        return os.getppid() != self._parent
+        """Whether that process is gone.
+
+        Its end of the connection closes a moment before this process gets another parent, or lives
+        on in another process; whoever ends the server on purpose sends a signal first.
+        """
+        return self._hung_up or os.getppid() != self._parent
 
     def request(self) -> Request:
         """The next request."""
@@ -115,6 +119,7 @@ class _User:
         try:
             self._connection.send(reply)
         except OSError as error:
+            self._hung_up = True
             raise SystemExit from error
 
     def ready(self, connection: Connection) -> bool:
@@ -135,6 +140,7 @@ class _User:
         try:
             return self._connection.recv()
         except (EOFError, OSError) as error:
+            self._hung_up = True
             raise SystemExit from error
 
 

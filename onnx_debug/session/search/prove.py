@@ -244,9 +244,11 @@ class Prover:
 
 def _with_what_led_there(own: Clue, whole: Clue) -> Clue:
     """The clue of a module alone, with what only the whole model tells: why it is suspected, and the line that calls it."""
-    found = (
-        replace(own, source=whole.source, below=whole.below) if own.source in whole.below else own
-    )
+    # The line that draws random numbers was watched; a module alone only knows where values differ.
+    watched = whole.kind is ClueKind.RANDOM and own.kind is not ClueKind.RANDOM
+    found = own
+    if whole.source is not None and (watched or own.source in whole.below):
+        found = replace(own, source=whole.source, below=whole.below)
     if own.reason and not (whole.reason and whole.kind is own.kind):
         return found
     return replace(
