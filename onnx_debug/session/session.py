@@ -67,16 +67,14 @@ class Session:
             edges=edges,
             options=export_options,
         )
-        self.on_event = on_event or (lambda _: None)
         self._timeout, self._want_fixes = timeout, fixes
         self._runner, protection = open_runner(case, isolate=isolate, memory_limit=memory_limit)
         keep_while_used(self, self._runner.directory)
-        self._trials = Trials(self._runner, timeout, lambda event: self.on_event(event))
-        self._known = Known(case, self._describe, self._trials.outcomes, self._trials.steps)
+        self._trials = Trials(self._runner, timeout, on_event or (lambda _: None))
+        self._known = Known(case, self._trials.describe, self._trials.outcomes, self._trials.steps)
         self._known.notes += [note for note in (protection, case.note) if note]
         self._asking: Any = None
         self._next: NextTrial | None = None
-        self._described: dict[tuple[str, int], ModuleCall] = {}
         self._announced: set[str] = set()
         self._closed = False
 
@@ -90,6 +88,15 @@ class Session:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+    @property
+    def on_event(self) -> Callable[[Event], None]:
+        """Told what happens, see `onnx_debug.data.events`."""
+        return self._trials.tell
+
+    @on_event.setter
+    def on_event(self, tell: Callable[[Event], None]) -> None:
+        self._trials.tell = tell
 
     @property
     def finished(self) -> bool:
@@ -144,7 +151,7 @@ class Session:
         report = self._known.report
         if report is None or module not in report.tree().modules:
             return ()
-        return calls_of(module, report.tree(), self._describe)
+        return calls_of(module, report.tree(), self._trials.describe)
 
     def stop(self) -> None:
         """End the search for good; what was found so far stays."""
@@ -220,7 +227,7 @@ class Session:
             self._known.findings = search.findings
             self._asking = search.run()
             self._next = next(self._asking)
-        self.on_event(Started(len(found.modules)))
+        self._trials.tell(Started(len(found.modules)))
 
     def _go_on(self) -> Step | None:
         """Answer the search's question; None when it had none left. What is interrupted here is done again at the next step."""
@@ -261,18 +268,7 @@ class Session:
         for culprit in self._known.culprits():
             if culprit.fqn not in self._announced:
                 self._announced.add(culprit.fqn)
-                self.on_event(CulpritFound(culprit))
-
-    def _describe(self, fqn: str, call: int) -> ModuleCall:
-        key = (fqn, call)
-        if key not in self._described:
-            if self._closed:
-                return ModuleCall(call)
-            try:
-                self._described[key] = ModuleCall(call, *self._runner.describe(fqn, call))
-            except PausedError:
-                return ModuleCall(call)  # asked again when the session goes on
-        return self._described[key]
+                self._trials.tell(CulpritFound(culprit))
 
 
 def diagnose(  # noqa: PLR0913 - each is a keyword that users name

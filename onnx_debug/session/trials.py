@@ -6,8 +6,10 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from onnx_debug.data.diagnosis import Step
+from onnx_debug.data.errors import PausedError, SessionClosedError
 from onnx_debug.data.events import Event, TrialFinished, TrialStarted
 from onnx_debug.data.failure import ClueKind
+from onnx_debug.data.module_info import ModuleCall
 from onnx_debug.data.outcome import Outcome, Trial, TrialKind
 from onnx_debug.data.stage import Mode, Stage
 from onnx_debug.runner.runner import Runner
@@ -26,14 +28,16 @@ class Trials:
         tell: called with each event.
 
     Attributes:
+        tell: the same; another may take its place.
         outcomes: what each trial answered last.
         steps: the history, in order.
     """
 
     def __init__(self, runner: Runner, timeout: float, tell: Callable[[Event], None]) -> None:
-        self._runner, self._timeout, self._tell = runner, timeout, tell
+        self._runner, self._timeout, self.tell = runner, timeout, tell
         self.outcomes: dict[Trial, Outcome] = {}
         self.steps: list[Step] = []
+        self._described: dict[tuple[str, int], ModuleCall] = {}
 
     @property
     def whole(self) -> Outcome | None:
@@ -47,7 +51,7 @@ class Trials:
             PausedError: it was given up.
         """
         number = len(self.steps) + 1
-        self._tell(TrialStarted(number, trial, why))
+        self.tell(TrialStarted(number, trial, why))
         outcome = self._run(trial)
         if needs_number_clues(trial, outcome):
             found = self._runner.explain_numbers(outcome, self._timeout)
@@ -56,8 +60,18 @@ class Trials:
         self.outcomes[replace(trial, kind=TrialKind.EXPORT) if further else trial] = outcome
         step = _step(trial, why, outcome)
         self.steps.append(step)
-        self._tell(TrialFinished(number, step))
+        self.tell(TrialFinished(number, step))
         return step, outcome
+
+    def describe(self, fqn: str, call: int) -> ModuleCall:
+        """The tensors of a recorded call; without them where nobody can be asked now."""
+        key = (fqn, call)
+        if key not in self._described:
+            try:
+                self._described[key] = ModuleCall(call, *self._runner.describe(fqn, call))
+            except (PausedError, SessionClosedError):
+                return ModuleCall(call)  # asked again when the session goes on
+        return self._described[key]
 
     def _run(self, trial: Trial) -> Outcome:
         if trial.kind is TrialKind.FURTHER_INPUTS:
