@@ -156,7 +156,7 @@ def test_a_size_that_nobody_means_is_told(edges):
     (edge,) = [edge for edge in found.edges if edge.kind is EdgeKind.SIZE]
     assert edge.inputs == "h 1 for 8"
     (row,) = [row for row in found.asked if row.subject == "dynamic_axes['x'][1]"]
-    assert (row.works, row.fails) == ((4, 16), (1,))
+    assert (row.works, row.fails) == ((4, 12), (1,))
 
 
 def test_a_batch_of_one_is_meant():

@@ -50,13 +50,13 @@ X, MASK = torch.randn(4, 6), torch.ones(4, 6, dtype=torch.bool)
 )
 def test_every_form_of_dynamic_shapes_is_read(spec):
     found = other_sizes(case((X,), dynamic_shapes=spec))
-    assert [shapes(one) for one in found] == [[(2, 6)], [(3, 6)], [(8, 6)], [(5, 6)], [(1, 6)]]
-    assert [one.goal.split()[0] for one in found] == [
-        "smaller",
-        "smaller",
-        "larger",
-        "larger",
-        "size",
+    assert [(one.goal.split()[0], *shapes(one)[0]) for one in found] == [
+        ("smaller", 2, 6),
+        ("smaller", 3, 6),
+        ("larger", 6, 6),
+        ("larger", 8, 6),
+        ("larger", 5, 6),
+        ("size", 1, 6),
     ]
 
 
@@ -132,11 +132,17 @@ def test_what_is_lengthened_stays_what_it_looks_like():
     assert longer.unique().numel() == 36
 
 
+def test_a_size_that_is_no_multiple_of_the_given_one_comes_first():
+    found = other_sizes(case((torch.randn(1, 12),), dynamic_shapes={"x": {1: "time"}}))
+    larger = [shapes(one)[0][1] for one in found if one.goal.startswith("larger")]
+    assert larger == [18, 16, 24, 13]  # a reshape to (-1, 12) takes 24 without complaint
+
+
 def test_lengths_do_not_point_beyond_a_shorter_dimension():
     found = other_sizes(
         case((X, torch.tensor([6, 2, 6, 1])), dynamic_shapes={"x": {1: "time"}, "mask": None})
     )
-    assert found[0].inputs[0][1].tolist() == [3, 2, 3, 1]
+    assert found[0].inputs[0][1].tolist() == [4, 2, 4, 1]
 
 
 def test_a_name_at_unequal_sizes_changes_only_where_it_is_not_broadcast():

@@ -78,11 +78,18 @@ def _groups(dims: Iterable[AskedDim]) -> list[_Group]:
 
 
 def _candidates(group: _Group) -> Iterator[tuple[str, int]]:
-    """What models accept differs: multiples of a patch size, no more than a table holds. So there are a few tries each way."""
+    """A few tries each way: models accept multiples of a patch size, or no more than a table holds.
+
+    Sizes that are no whole multiple of the given one come first: a reshape to a fixed number of
+    windows and -1 takes every multiple without complaint.
+    """
     size = group.size
-    wanted = [("smaller", size // 2), ("smaller", size - 1)]
+    smaller = [size * 2 // 3] if size % 3 == 0 else []
+    larger = [size * 3 // 2] if size % 2 == 0 else []
+    larger += [size * 4 // 3] if size % 3 == 0 else []
+    wanted = [("smaller", one) for one in (*smaller, size // 2, size - 1)]
     wanted += [("smaller", dim.low) for dim in group.dims if dim.low and dim.low < size]
-    wanted += [("larger", size * 2), ("larger", size + 1)]
+    wanted += [("larger", one) for one in (*larger, size * 2, size + 1)]
     wanted += [
         ("larger", dim.high) for dim in group.dims if dim.high and size < dim.high < 2 * size
     ]
