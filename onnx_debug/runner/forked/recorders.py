@@ -9,7 +9,7 @@ from onnx_debug.data.call_tree import EagerReport
 from onnx_debug.eager.calls import slim
 from onnx_debug.eager.recorder import Recording
 from onnx_debug.request.case import Case
-from onnx_debug.runner.forked.death import DiedError
+from onnx_debug.runner.forked.death import Death, DiedError
 from onnx_debug.runner.forked.shared_memory import Shared
 from onnx_debug.runner.forked.worker import Ready, Worker, read
 from onnx_debug.trial.eager_stage import EagerRun, run_eager
@@ -28,6 +28,7 @@ class Recorders:
         self._workers: dict[int, Worker] = {}
         self._reports: dict[int, Path] = {}
         self._accepted: dict[int, bool] = {}
+        self._deaths: dict[int, Death] = {}  # of runs that would die again
         self._complete: dict[int, bool] = {}
         self._sets_for_good = False  # the first call on the given inputs sets what another leaves
 
@@ -57,14 +58,18 @@ class Recorders:
         Raises:
             DiedError: the process did not survive it.
         """
+        if index in self._deaths:
+            raise DiedError(self._deaths[index])
         if index not in self._workers:
             self.start(case, index)
         if index not in self._reports:
             try:
                 limit = timeout * self._shared.slowdown
                 path = self._workers[index].wait(limit, self._ready)
-            except BaseException:
+            except BaseException as problem:
                 self._forget(index)
+                if isinstance(problem, DiedError):
+                    self._remember(index, problem.death)
                 raise
             report: EagerReport = read(path)
             if index == 0:
@@ -133,12 +138,14 @@ class Recorders:
             try:
                 self.report(case, index, timeout)
             except DiedError as died:
-                death = died.death
-                if index and death.stage is not None and not death.by_chance:
-                    self._accepted[index] = False
-                else:
-                    raise DiedError(replace(death, stage=None)) from died
+                if not index or index not in self._deaths:
+                    raise DiedError(replace(died.death, stage=None)) from died
+                self._accepted[index] = False
         return self._accepted[index]
+
+    def _remember(self, index: int, death: Death) -> None:
+        if death.stage is not None and not death.by_chance:
+            self._deaths[index] = death
 
     def _forget(self, index: int) -> None:
         """The next question needs a new process."""
