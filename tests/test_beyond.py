@@ -108,7 +108,7 @@ def test_what_works_is_listed_with_its_sizes(tmp_path):
         dynamic_shapes={"input": {0: Dim("rows")}},
     )
     assert found.ok
-    assert [(row.asked, row.works) for row in found.asked] == [("dynamic (rows)", (1, 4))]
+    assert [(row.asked, row.works) for row in found.asked] == [("dynamic (rows)", (1, 3))]
     assert {row.inputs for row in found.comparisons} == {
         "",
         "fresh values 1",

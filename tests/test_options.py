@@ -54,7 +54,7 @@ class Scaled(nn.Module):
 
 
 def request(model, args, kwargs=None, *, dynamo=True, **options):
-    return Case(model, args, kwargs or {}, {**options, "dynamo": dynamo})
+    return Case(model, args, {} if kwargs is None else kwargs, {**options, "dynamo": dynamo})
 
 
 def found(*call, **options):

@@ -189,7 +189,16 @@ def _from_program(
 
 
 def _normalise(args: Any, kwargs: Mapping[str, Any] | None) -> Inputs:
-    """A bare tensor is one argument; a dict at the end of `args` holds keyword arguments."""
+    """A bare tensor is one argument; a dict at the end of `args` holds keyword arguments.
+
+    Raises:
+        CaseError: `kwargs` is no dict.
+    """
+    if kwargs is not None and not isinstance(kwargs, Mapping):
+        raise CaseError(
+            f"kwargs must be a dict of keyword inputs, not {_kind(kwargs)}; several positional "
+            "inputs go together, as args=(x, y)"
+        )
     if isinstance(args, list):
         args = tuple(args)
     elif not isinstance(args, tuple):
