@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from types import SimpleNamespace
 
 import hypothesis
@@ -11,8 +12,9 @@ from onnx_debug.frontends import intercept_export
 from onnx_debug.session import session
 from tests import samples
 
-# Machines are shared and noisy: no example is too slow.
-hypothesis.settings.register_profile("patient", deadline=None)
+# Machines are shared and noisy: no example is too slow. Continuous integration judges a change, and
+# not the luck of today's examples; everybody else tries new ones.
+hypothesis.settings.register_profile("patient", deadline=None, derandomize="CI" in os.environ)
 hypothesis.settings.load_profile("patient")
 
 

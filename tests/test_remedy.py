@@ -253,3 +253,8 @@ def test_a_wrong_name_is_compared_with_torchs_keywords_and_with_ours():
         make_case(Encoder(), (X[None],), options={"check_input": ()})
     with pytest.raises(CaseError, match="not an OrderedDict"):
         make_case(Encoder().state_dict())
+
+
+def test_a_second_input_in_the_place_of_kwargs_is_told_where_it_belongs():
+    with pytest.raises(CaseError, match=r"not a Tensor; .* as args=\(x, y\)"):
+        onnx_debug.diagnose(nn.Bilinear(2, 2, 2), torch.ones(1, 2), torch.ones(1, 2))
