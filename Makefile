@@ -21,10 +21,7 @@ demo: $(STAMP)
 	$(BIN)/python notebooks/demo.py
 
 test: check browser
-	rm -rf build/coverage
-	$(BIN)/python -m coverage run -m pytest
-	@$(BIN)/python -m coverage combine --quiet
-	@$(BIN)/python -m coverage report
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal --cov
 
 # Another torch, in an environment of its own: several GB, so one at a time, and not in CI.
 TORCH ?= 2.14.1
