@@ -7,10 +7,12 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import PackedSequence, pack_sequence
 
-from onnx_debug.eager.calls import completion_order
+from onnx_debug.eager.calls import Call, completion_order
+from onnx_debug.eager.copies import CloneOnce, copy_tensor
 from onnx_debug.eager.leaf import Leaf
+from onnx_debug.eager.module_names import ModuleNames
 from onnx_debug.eager.packing import Packed, pack
-from onnx_debug.eager.recorder import Call, CloneOnce, ModuleNames, Recorder, copy_tensor, recorded
+from onnx_debug.eager.recorder import Recorder, recorded
 from onnx_debug.trial import submodule
 from onnx_debug.trial.placeholders import Stub, StubError
 from tests import zoo

@@ -24,7 +24,9 @@ from onnx_debug.session.fixes.operators.registry import (
 
 aten = torch.ops.aten
 # Some entries stand in for what torch has deprecated, and their examples call it.
-pytestmark = pytest.mark.filterwarnings(r"default:::onnx_debug\.session\.fixes\.operators\.catalogue")
+pytestmark = pytest.mark.filterwarnings(
+    r"default:::onnx_debug\.session\.fixes\.operators\.catalogue"
+)
 
 
 def ids(entry):

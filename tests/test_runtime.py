@@ -7,6 +7,8 @@ import pytest
 import torch
 
 from onnx_debug.onnx_file import compare, runtime
+from onnx_debug.onnx_file.feeds import feeds_for
+from onnx_debug.onnx_file.runnable import Hole, make_runnable
 
 
 def save(tmp_path, text, name="model.onnx"):
@@ -72,9 +74,9 @@ def test_a_sequence_comes_back_as_its_tensors(tmp_path):
 
 
 def test_a_placeholder_becomes_an_input(tmp_path):
-    runnable = runtime.make_runnable(save(tmp_path, PLACEHOLDER))
+    runnable = make_runnable(save(tmp_path, PLACEHOLDER))
     assert runnable.inputs == ["x"]
-    assert runnable.holes == [runtime.Hole("g", "a.b", 1, 0, ("h",))]
+    assert runnable.holes == [Hole("g", "a.b", 1, 0, ("h",))]
     assert runnable.reaching == ["h"]
     feeds = {"x": torch.tensor([1.0, -1.0]), "g": torch.tensor([10.0, 20.0])}
     (got,) = runtime.run_session(runtime.open_session(runnable.path), runnable.outputs, feeds)
@@ -82,7 +84,7 @@ def test_a_placeholder_becomes_an_input(tmp_path):
 
 
 def test_intermediate_values_come_out_of_one_session(tmp_path):
-    runnable = runtime.make_runnable(save(tmp_path, PLACEHOLDER), also=["h"])
+    runnable = make_runnable(save(tmp_path, PLACEHOLDER), also=["h"])
     feeds = {"x": torch.tensor([1.0, -1.0]), "g": torch.tensor([10.0, 20.0])}
     got = runtime.run_session(runtime.open_session(runnable.path), runnable.outputs, feeds)
     assert [value.tolist() for value in got] == [[11.0, 20.0], [1.0, 0.0]]
@@ -96,11 +98,11 @@ def test_nodes_without_a_kernel_are_found_by_loading_each_kind_alone():
 
 
 def test_numbers_and_none_are_fed_as_the_graph_expects(tmp_path):
-    runnable = runtime.make_runnable(save(tmp_path, ADD))
+    runnable = make_runnable(save(tmp_path, ADD))
     one, two = torch.ones(2), torch.zeros(2)
-    assert list(runtime.feeds_for(runnable, [one, None, two, 3])) == ["x", "y"]
+    assert list(feeds_for(runnable, [one, None, two, 3])) == ["x", "y"]
     with pytest.raises(ValueError, match="2 inputs"):
-        runtime.feeds_for(runnable, [one])
+        feeds_for(runnable, [one])
 
 
 @pytest.mark.parametrize(
@@ -139,7 +141,7 @@ def test_an_output_that_is_a_placeholders_is_copied_in_time(tmp_path):
         header
         + ' agraph (float[N] x) => (float[N] z) { z = onnx_debug.Broken<module = "a", call = 0>(x) }'
     )
-    runnable = runtime.make_runnable(save(tmp_path, text))
+    runnable = make_runnable(save(tmp_path, text))
     given = torch.arange(1000.0)
     for _ in range(20):
         (got,) = runtime.run_session(

@@ -9,7 +9,9 @@ import torch
 from torch import nn
 
 from onnx_debug.compat import exporter
-from onnx_debug.eager.recorder import CloneOnce, ModuleNames, Recorder, recorded
+from onnx_debug.eager.copies import CloneOnce
+from onnx_debug.eager.module_names import ModuleNames
+from onnx_debug.eager.recorder import Recorder, recorded
 from onnx_debug.eager.values import fresh_values
 from onnx_debug.explain.baked import baked_constants
 from onnx_debug.explain.locate import Locator

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 import onnx_debug
-from onnx_debug.eager.recorder import ModuleNames
+from onnx_debug.eager.module_names import ModuleNames
 from onnx_debug.explain.locate import Locator
 from onnx_debug.explain.random_lines import drawing_lines
 from onnx_debug.request.case import make_case

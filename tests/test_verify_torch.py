@@ -14,6 +14,8 @@ import onnx_debug
 from onnx_debug.compat import exporter
 from onnx_debug.data.stage import Stage
 from onnx_debug.onnx_file import compare, runtime
+from onnx_debug.onnx_file.feeds import feeds_for
+from onnx_debug.onnx_file.runnable import make_runnable
 from tests import zoo
 
 
@@ -94,9 +96,9 @@ def test_a_missing_output_passes_in_torch_and_fails_here(tmp_path):
     program, passed = torch_passes(model, x, drop=1)
     assert passed
     program.save(tmp_path / "model.onnx")
-    runnable = runtime.make_runnable(tmp_path / "model.onnx")
+    runnable = make_runnable(tmp_path / "model.onnx")
     got = runtime.run_session(
-        runtime.open_session(runnable.path), runnable.outputs, runtime.feeds_for(runnable, [x])
+        runtime.open_session(runnable.path), runnable.outputs, feeds_for(runnable, [x])
     )
     (row,) = compare.compare_outputs(runnable.outputs, model(x), got)
     assert row.problem == "eager returns 2 tensors, ONNX 1"

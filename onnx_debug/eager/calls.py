@@ -10,8 +10,89 @@ from typing import Any
 
 import torch
 
+from onnx_debug.data.call_tree import CallInfo, Tree
 from onnx_debug.data.outcome import Trial
-from onnx_debug.eager.recorder import Call, Recording
+from onnx_debug.eager.module_names import ModuleNames
+from onnx_debug.eager.packing import Packed
+
+
+@dataclass
+class Call:
+    """One recorded call, with values.
+
+    Attributes:
+        arguments: `(args, kwargs)` before the call.
+        output: what it returned; None when it did not return.
+        mutated: positions of the argument leaves that the call changed in place and did not return.
+        specialized: a symbolic size of the model's inputs became a number before the call returned.
+        problem: why the call could not be recorded; empty when it was.
+        known_kind: see `kind`, of a call whose values were not kept.
+    """
+
+    fqn: str
+    index: int
+    parent: int | None
+    arguments: Packed | None = None
+    output: Packed | None = None
+    mutated: tuple[int, ...] = ()
+    specialized: bool = False
+    problem: str = ""
+    known_kind: str = ""
+
+    @property
+    def kind(self) -> str:
+        """Equal for calls with equal shapes, dtypes and non-tensor arguments."""
+        if self.arguments is None:
+            return self.known_kind or self.problem
+        return kind_of(self.arguments)
+
+    def forget_values(self) -> None:
+        """Keep only that it happened."""
+        self.known_kind, self.arguments, self.output = self.kind, None, None
+
+
+def kind_of(arguments: Packed) -> str:
+    """Equal for arguments with equal shapes, dtypes and other values."""
+    shapes = [
+        (tuple(leaf.shape), str(leaf.dtype)) if isinstance(leaf, torch.Tensor) else str(leaf)
+        for leaf in arguments.leaves
+    ]
+    found = hashlib.sha1(arguments.template + repr(shapes).encode(), usedforsecurity=False)
+    return found.hexdigest()
+
+
+@dataclass
+class Recording:
+    """All calls of one run of the model, in the order in which they began."""
+
+    calls: list[Call] = field(default_factory=list)
+
+    def of(self, fqn: str) -> list[Call]:
+        """The calls of one module."""
+        return [call for call in self.calls if call.fqn == fqn]
+
+    def inside(self, fqn: str, root: str, call: int) -> list[Call]:
+        """The calls of `fqn` that happen inside the given call of `root`."""
+        return [found for found in self.of(fqn) if root == "" or self._within(found, root, call)]
+
+    def _within(self, call: Call, root: str, index: int) -> bool:
+        above = call.parent
+        while above is not None:
+            outer = self.calls[above]
+            if outer.fqn == root:
+                return outer.index == index
+            above = outer.parent
+        return False
+
+    def tree(self, names: ModuleNames) -> Tree:
+        """The calls without their values."""
+        counts: dict[str, int] = {}
+        for call in self.calls:
+            counts[call.fqn] = counts.get(call.fqn, 0) + 1
+        return Tree(
+            names.infos(counts),
+            [CallInfo(call.fqn, call.index, call.parent, call.kind) for call in self.calls],
+        )
 
 
 def completion_order(recording: Recording) -> list[Call]:

@@ -10,9 +10,10 @@ from typing import Any
 import torch
 
 from onnx_debug.data.module_info import TensorInfo
+from onnx_debug.eager.calls import Call, Recording
 from onnx_debug.eager.leaf import Leaf
+from onnx_debug.eager.module_names import ModuleNames
 from onnx_debug.eager.packing import unpack
-from onnx_debug.eager.recorder import Call, ModuleNames, Recording
 from onnx_debug.request.inputs import forward_signature
 
 

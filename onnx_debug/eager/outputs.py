@@ -8,7 +8,8 @@ from onnx_debug.compat.tensors import tree_leaves
 from onnx_debug.eager.packing import PackingError
 from onnx_debug.eager.random_state import other_random_numbers
 from onnx_debug.eager.values import like, replace_tensors
-from onnx_debug.onnx_file import compare, runtime
+from onnx_debug.onnx_file import compare
+from onnx_debug.onnx_file.feeds import flat_tensors
 from onnx_debug.request.case import Case, Inputs
 
 
@@ -47,6 +48,6 @@ def keeps_state(case: Case) -> bool:
         answers = [eager_outputs(case, copied((case.args, case.kwargs))) for _ in range(2)]
     except PackingError:
         return False
-    one, other = (runtime.flat_tensors(answer) if answer is not None else [] for answer in answers)
+    one, other = (flat_tensors(answer) if answer is not None else [] for answer in answers)
     rows = compare.compare_outputs([""] * len(one), one, other, compare.tolerance_of(case))
     return any(row.problem for row in rows)

@@ -15,8 +15,8 @@ import torch
 
 from onnx_debug.compat.tensors import tree_leaves
 from onnx_debug.data.failure import Clue, ClueKind
+from onnx_debug.eager.calls import Recording
 from onnx_debug.eager.packing import Packed, unpack
-from onnx_debug.eager.recorder import Recording
 from onnx_debug.explain.graph_nodes import from_onnx_nodes
 from onnx_debug.explain.locate import Locator
 

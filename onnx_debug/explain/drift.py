@@ -22,6 +22,7 @@ from onnx_debug.eager.packing import PackingError
 from onnx_debug.eager.values import nudged_values
 from onnx_debug.onnx_file import compare, runtime
 from onnx_debug.onnx_file.compare import Tolerance
+from onnx_debug.onnx_file.feeds import flat_tensors
 from onnx_debug.request.case import Case, Inputs
 
 Ask = Callable[[Inputs], list[torch.Tensor] | None]
@@ -97,7 +98,7 @@ def by_rounding(
         floor: where the model selects, smaller inputs change as if they were this large: what ties
             exactly would tie for ever.
     """
-    wanted = runtime.flat_tensors(wanted)
+    wanted = flat_tensors(wanted)
     wrong = [position for position, row in enumerate(rows) if row.problem]
     if len(wanted) != len(got) or len(rows) != len(got) or not wrong:
         return ""
@@ -131,7 +132,7 @@ def without_noise(
     """
     given = [leaf for leaf in tree_leaves(inputs) if isinstance(leaf, torch.Tensor)]
     largest = max((_largest(leaf) for leaf in given), default=0.0)
-    flat = runtime.flat_tensors(wanted)
+    flat = flat_tensors(wanted)
     if len(flat) != len(rows):
         return list(rows)
     tiny = [
@@ -161,7 +162,7 @@ def _largest(leaf: torch.Tensor) -> float:
 
 def _nudged(inputs: Inputs, digits: float, floor: float, ask: Ask) -> list[torch.Tensor]:
     try:
-        return runtime.flat_tensors(ask(nudged_values(inputs, digits, floor)) or ())
+        return flat_tensors(ask(nudged_values(inputs, digits, floor)) or ())
     except PackingError:
         return []
 

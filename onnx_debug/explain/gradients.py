@@ -7,9 +7,11 @@ from typing import Any
 import torch
 
 from onnx_debug.data.failure import Source
-from onnx_debug.eager.calls import completion_order
+from onnx_debug.eager.calls import Call, completion_order
+from onnx_debug.eager.copies import CloneOnce
+from onnx_debug.eager.module_names import ModuleNames
 from onnx_debug.eager.outputs import copied
-from onnx_debug.eager.recorder import Call, CloneOnce, ModuleNames, Recorder, recorded
+from onnx_debug.eager.recorder import Recorder, recorded
 from onnx_debug.onnx_file.compare import Tolerance, agree
 from onnx_debug.request.case import Case
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from torch import nn
 
 from onnx_debug.data.failure import Clue, ClueKind, Source
-from onnx_debug.eager.recorder import ModuleNames
+from onnx_debug.eager.module_names import ModuleNames
 from onnx_debug.explain import own_code
 from onnx_debug.explain.installed import is_generated, is_library
 from onnx_debug.explain.syntax import source_at

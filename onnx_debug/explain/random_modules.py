@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from onnx_debug.data.failure import Clue, ClueKind
-from onnx_debug.eager.recorder import ModuleNames
+from onnx_debug.eager.module_names import ModuleNames
 from onnx_debug.explain.locate import Locator
 from onnx_debug.explain.random_lines import drawing_lines
 from onnx_debug.request.case import Case

@@ -9,8 +9,7 @@ import onnx
 import torch
 
 from onnx_debug.data.failure import Clue, ClueKind
-from onnx_debug.eager.calls import completion_order
-from onnx_debug.eager.recorder import Call, Recording
+from onnx_debug.eager.calls import Call, Recording, completion_order
 from onnx_debug.explain.graph_nodes import from_onnx_nodes
 from onnx_debug.explain.locate import Locator
 from onnx_debug.onnx_file import display, runtime

@@ -23,8 +23,8 @@ from torch.overrides import TorchFunctionMode, resolve_name
 
 from onnx_debug.compat.tensors import tree_leaves
 from onnx_debug.data.failure import Clue, ClueKind
+from onnx_debug.eager.module_names import ModuleNames
 from onnx_debug.eager.outputs import copied, eager_outputs
-from onnx_debug.eager.recorder import ModuleNames
 from onnx_debug.explain.exceptions import from_frames
 from onnx_debug.explain.known_wrong import known_wrong
 from onnx_debug.explain.locate import Locator

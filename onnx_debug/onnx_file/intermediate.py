@@ -13,6 +13,8 @@ from torch import fx
 
 from onnx_debug.compat import symbols
 from onnx_debug.onnx_file import runtime
+from onnx_debug.onnx_file.feeds import feeds_for
+from onnx_debug.onnx_file.runnable import make_runnable
 
 
 class OnnxValues:
@@ -55,8 +57,8 @@ class OnnxValues:
         return self._values.pop(name, None)
 
     def _run(self, names: list[str]) -> dict[str, torch.Tensor]:
-        runnable = runtime.make_runnable(self._path, also=names)
-        feeds = runtime.feeds_for(runnable, self._leaves)
+        runnable = make_runnable(self._path, also=names)
+        feeds = feeds_for(runnable, self._leaves)
         self.sessions += 1
         session = runtime.open_session(runnable.path)
         return dict(zip(names, runtime.run_session(session, names, feeds), strict=True))

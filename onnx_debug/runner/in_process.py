@@ -12,9 +12,9 @@ import torch
 from onnx_debug.data.call_tree import EagerReport
 from onnx_debug.data.errors import PausedError
 from onnx_debug.data.progress import Progress
+from onnx_debug.eager.calls import Recording
 from onnx_debug.eager.outputs import eager_outputs
 from onnx_debug.eager.packing import PackingError, pack, unpack
-from onnx_debug.eager.recorder import Recording
 from onnx_debug.request.case import Case, Inputs
 from onnx_debug.runner import memory, silence, workdir
 from onnx_debug.runner.questions import Context, Question, with_checks

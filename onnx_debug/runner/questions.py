@@ -17,10 +17,10 @@ from onnx_debug.data.failure import Clue
 from onnx_debug.data.module_info import TensorInfo
 from onnx_debug.data.outcome import Outcome, Trial
 from onnx_debug.data.progress import Progress
-from onnx_debug.eager.calls import digests
+from onnx_debug.eager.calls import Call, Recording, digests
 from onnx_debug.eager.describe import describe
+from onnx_debug.eager.module_names import ModuleNames
 from onnx_debug.eager.outputs import eager_outputs
-from onnx_debug.eager.recorder import Call, ModuleNames, Recording
 from onnx_debug.explain.baked import baked_constants
 from onnx_debug.explain.drift import seen_in_eager
 from onnx_debug.explain.locate import Locator

@@ -12,7 +12,7 @@ from onnx_debug.data.failure import Clue, Failure
 from onnx_debug.data.module_info import TensorInfo
 from onnx_debug.data.outcome import Outcome, Trial
 from onnx_debug.eager.calls import TracedCalls
-from onnx_debug.eager.recorder import ModuleNames
+from onnx_debug.eager.module_names import ModuleNames
 from onnx_debug.explain.random_modules import random_modules
 from onnx_debug.request import remedy
 from onnx_debug.request.case import Case

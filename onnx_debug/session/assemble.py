@@ -15,7 +15,7 @@ from onnx_debug.data.failure import Failure
 from onnx_debug.data.module_info import ModuleCall, ModuleInfo
 from onnx_debug.data.outcome import Outcome, Trial
 from onnx_debug.data.stage import Stage
-from onnx_debug.eager.recorder import ModuleNames
+from onnx_debug.eager.module_names import ModuleNames
 from onnx_debug.explain import syntax
 from onnx_debug.request.case import Case
 from onnx_debug.session.search.findings import Finding, Findings

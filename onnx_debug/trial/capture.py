@@ -22,8 +22,9 @@ from torch import nn
 from onnx_debug.compat import exporter, graphs, modules, symbols
 from onnx_debug.data.failure import Clue, ClueKind
 from onnx_debug.data.stage import Stage
+from onnx_debug.eager.calls import Recording
 from onnx_debug.eager.leaf import Leaf
-from onnx_debug.eager.recorder import Recorder, Recording
+from onnx_debug.eager.recorder import Recorder
 from onnx_debug.explain.exceptions import Frame, from_frames, with_decision
 from onnx_debug.explain.installed import is_library
 from onnx_debug.explain.locate import Locator

@@ -13,10 +13,13 @@ from onnx_debug.data.failure import Failure, signature
 from onnx_debug.data.outcome import Outcome
 from onnx_debug.data.progress import Progress
 from onnx_debug.data.stage import Mode, Stage
+from onnx_debug.eager.calls import Recording
+from onnx_debug.eager.copies import CloneOnce
 from onnx_debug.eager.first_call import set_for_good
+from onnx_debug.eager.module_names import ModuleNames
 from onnx_debug.eager.outputs import eager_outputs
 from onnx_debug.eager.random_state import other_random_numbers
-from onnx_debug.eager.recorder import CloneOnce, ModuleNames, Recorder, Recording, recorded
+from onnx_debug.eager.recorder import Recorder, recorded
 from onnx_debug.explain.exceptions import exception_chain, from_exception
 from onnx_debug.explain.locate import Locator
 from onnx_debug.request.case import Case

@@ -17,6 +17,7 @@ from onnx_debug.eager.values import FurtherInputs
 from onnx_debug.explain import drift
 from onnx_debug.explain.wrong_operator import WrongOperators
 from onnx_debug.onnx_file import compare, runtime
+from onnx_debug.onnx_file.feeds import flat_tensors
 from onnx_debug.request.case import Case, Inputs
 from onnx_debug.trial.further_inputs import Eager
 
@@ -63,7 +64,7 @@ def look_at_edges(
         except Exception as error:  # noqa: BLE001 - ONNX Runtime's exception types have no common base
             found.append((further, f"ONNX Runtime refuses it: {error}"))
             continue
-        flat = runtime.flat_tensors(wanted)
+        flat = flat_tensors(wanted)
         rows = compare.compare_outputs(onnx.outputs, flat, got, tolerance)
         wrong = next((row for row in rows if row.problem), None)
         if wrong and not drift.by_rounding(

@@ -22,6 +22,7 @@ from onnx_debug.eager.values import FurtherInputs
 from onnx_debug.explain import drift
 from onnx_debug.explain.gradients import differing_module
 from onnx_debug.onnx_file import compare, runtime
+from onnx_debug.onnx_file.feeds import flat_tensors
 from onnx_debug.request.case import Case, Inputs
 from onnx_debug.trial.requested import SizeTried, with_sizes
 
@@ -280,7 +281,7 @@ class _Look:
             return [Comparison(0, "outputs", f"ONNX Runtime refuses it: {error}")]
         self._stage(Stage.COMPARE)
         return compare.compare_outputs(
-            self._onnx.outputs, runtime.flat_tensors(wanted), got, self._tolerance
+            self._onnx.outputs, flat_tensors(wanted), got, self._tolerance
         )
 
     def _rounding(

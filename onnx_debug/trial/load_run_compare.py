@@ -13,11 +13,13 @@ from onnx_debug.data.comparison import Asked, Comparison, NodeError
 from onnx_debug.data.failure import Clue, ClueKind, Failure, signature
 from onnx_debug.data.outcome import Outcome, Trial, TrialKind
 from onnx_debug.data.stage import Mode, Stage, StageResult, skipped, stages_before
+from onnx_debug.eager.calls import Call, Recording
 from onnx_debug.eager.outputs import eager_outputs
-from onnx_debug.eager.recorder import Call, Recording
 from onnx_debug.explain import drift, graph_nodes, output_makers
 from onnx_debug.explain.node_by_node import compare_values
 from onnx_debug.onnx_file import compare, runtime
+from onnx_debug.onnx_file.feeds import feeds_for, flat_tensors
+from onnx_debug.onnx_file.runnable import Hole, NestedPlaceholderError, make_runnable
 from onnx_debug.request.case import Inputs
 from onnx_debug.trial import capture
 from onnx_debug.trial.prepare import Bench, Target, UnresolvedError
@@ -41,7 +43,7 @@ class Check:
         failure: Failure | None = None
         try:
             failure = self._load() or self._compare_all(trial)
-        except runtime.NestedPlaceholderError:
+        except NestedPlaceholderError:
             reason = (
                 "a placeholder stands inside a branch or a loop, where it cannot be given values"
             )
@@ -74,7 +76,7 @@ class Check:
 
     def _load(self) -> Failure | None:
         self._bench.progress.stage(Stage.LOAD)
-        self._runnable = runtime.make_runnable(self._target.path)
+        self._runnable = make_runnable(self._target.path)
         try:
             self._session = runtime.open_session(self._runnable.path)
         except Exception as error:  # noqa: BLE001 - ONNX Runtime's exception types have no common base
@@ -116,7 +118,7 @@ class Check:
     ) -> Failure | None:
         self._bench.progress.stage(Stage.RUN)
         try:
-            feeds = runtime.feeds_for(
+            feeds = feeds_for(
                 self._runnable,
                 self._target.feeds[index],
                 self._target.options.get("input_names") or (),
@@ -136,7 +138,7 @@ class Check:
             return self._runtime_failure(Stage.RUN, error, index)
         self._bench.progress.stage(Stage.COMPARE)
         case = self._bench.case
-        wanted = runtime.flat_tensors(expected)
+        wanted = flat_tensors(expected)
         got = found[: len(found) - len(self._runnable.reaching)]  # a sequence is several
         reaching = dict(zip(self._runnable.reaching, found[len(got) :], strict=True))
         rows = compare.compare_outputs(self._runnable.outputs, wanted, got, self._tolerance)
@@ -170,7 +172,7 @@ class Check:
         """
         for hole in self._runnable.holes:
             call = self._recorded(trial, index, hole)
-            recorded = runtime.flat_tensors(call.arguments.tensors()) if call.arguments else []
+            recorded = flat_tensors(call.arguments.tensors()) if call.arguments else []
             if len(recorded) != len(hole.given):
                 continue
             for name, wanted in zip(hole.given, recorded, strict=True):
@@ -193,10 +195,10 @@ class Check:
         for hole in self._runnable.holes:
             output = self._recorded(trial, index, hole).output
             assert output is not None
-            feeds[hole.name] = runtime.flat_tensors(output.tensors())[hole.output]
+            feeds[hole.name] = flat_tensors(output.tensors())[hole.output]
         return feeds
 
-    def _recorded(self, trial: Trial, index: int, hole: runtime.Hole) -> Call:
+    def _recorded(self, trial: Trial, index: int, hole: Hole) -> Call:
         """The call that a placeholder stands for.
 
         Raises:
@@ -261,7 +263,7 @@ class Check:
     def _agree(self, captured: Sequence[torch.Tensor], expected: Sequence[torch.Tensor]) -> bool:
         """Whether what was captured computes what eager does; else the capture is at fault, and no operator of the graph."""
         names = self._runnable.outputs
-        one, other = runtime.flat_tensors(captured), runtime.flat_tensors(expected)
+        one, other = flat_tensors(captured), flat_tensors(expected)
         return not any(
             row.problem for row in compare.compare_outputs(names, other, one, self._tolerance)
         )

@@ -15,9 +15,10 @@ import torch
 from torch import nn
 
 from onnx_debug.compat import modules, symbols
+from onnx_debug.eager.calls import Call
 from onnx_debug.eager.leaf import Leaf
+from onnx_debug.eager.module_names import ModuleNames
 from onnx_debug.eager.packing import pack, unpack
-from onnx_debug.eager.recorder import Call, ModuleNames
 from onnx_debug.onnx_file.names import PLACEHOLDER_DOMAIN
 
 

@@ -14,11 +14,12 @@ from torch import nn
 from onnx_debug.compat import tensors
 from onnx_debug.data.outcome import Trial, TrialKind
 from onnx_debug.data.progress import Progress
+from onnx_debug.eager.calls import Call, Recording
+from onnx_debug.eager.module_names import ModuleNames
 from onnx_debug.eager.outputs import copied, eager_outputs
 from onnx_debug.eager.packing import unpack
-from onnx_debug.eager.recorder import Call, ModuleNames, Recording
 from onnx_debug.explain import locate
-from onnx_debug.onnx_file import runtime
+from onnx_debug.onnx_file.feeds import graph_leaves
 from onnx_debug.onnx_file.names import INNER
 from onnx_debug.request.case import Case
 from onnx_debug.trial import submodule
@@ -88,7 +89,7 @@ def whole_target(bench: Bench, trial: Trial) -> Target:
     if case.f is not None and not isinstance(case.f, str | os.PathLike):
         options = {**options, "external_data": False}  # a stream takes one file
     name = Path(os.fspath(case.f)).name if isinstance(case.f, str | os.PathLike) else "model.onnx"
-    feeds = {index: runtime.graph_leaves(case, inputs) for index, inputs in enumerate(case.inputs)}
+    feeds = {index: graph_leaves(case, inputs) for index, inputs in enumerate(case.inputs)}
     expected: dict[int, Any] = {}
     for index, inputs in enumerate(case.inputs):
         if case.has_own_answers:

@@ -11,7 +11,7 @@ import onnx
 from onnx_debug.data.comparison import Asked
 from onnx_debug.data.failure import Clue
 from onnx_debug.eager.dynamic_dims import AskedDim, asked_dims
-from onnx_debug.onnx_file.runtime import match_inputs
+from onnx_debug.onnx_file.feeds import match_inputs
 from onnx_debug.request.case import Case
 from onnx_debug.request.inputs import names_of
 

@@ -16,9 +16,10 @@ from onnx_debug.compat import dynamic_shapes, exporter
 from onnx_debug.data.failure import Clue, Failure, signature
 from onnx_debug.data.outcome import Outcome, Trial, TrialKind
 from onnx_debug.data.stage import Mode, Stage, stages_before
+from onnx_debug.eager.calls import Recording
 from onnx_debug.eager.leaf import describe_leaf
 from onnx_debug.eager.packing import PackingError, unpack
-from onnx_debug.eager.recorder import Recorder, Recording
+from onnx_debug.eager.recorder import Recorder
 from onnx_debug.explain import exceptions, graph_nodes, traced_lines
 from onnx_debug.request.case import Case
 from onnx_debug.trial import capture, partial_graph

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from onnx_debug.eager.calls import Call
 from onnx_debug.eager.leaf import Leaf
 from onnx_debug.eager.packing import fill, pack, plain, unpack
-from onnx_debug.eager.recorder import Call
 from onnx_debug.onnx_file.names import INNER
 
 

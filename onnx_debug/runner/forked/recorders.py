@@ -6,8 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from onnx_debug.data.call_tree import EagerReport
-from onnx_debug.eager.calls import slim
-from onnx_debug.eager.recorder import Recording
+from onnx_debug.eager.calls import Recording, slim
 from onnx_debug.request.case import Case
 from onnx_debug.runner.forked.death import Death, DiedError
 from onnx_debug.runner.forked.shared_memory import Shared

@@ -21,8 +21,9 @@ from typing import Any, NoReturn
 import torch
 
 from onnx_debug.compat import canary
+from onnx_debug.eager.calls import Call
+from onnx_debug.eager.module_names import ModuleNames
 from onnx_debug.eager.outputs import eager_outputs
-from onnx_debug.eager.recorder import Call, ModuleNames
 from onnx_debug.request.case import Case, Inputs
 from onnx_debug.runner.forked.death import Death, DiedError
 from onnx_debug.runner.forked.processes import adopt_orphans, end_children, end_orphans
