@@ -113,7 +113,7 @@ def test_what_works_is_listed_with_its_sizes(tmp_path):
         "",
         "fresh values 1",
         "fresh values 2",
-        "rows 4 for 2",
+        "rows 3 for 2",
         "rows 1 for 2",
     }
     assert len({row.input_index for row in found.comparisons}) == 5

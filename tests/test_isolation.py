@@ -209,20 +209,18 @@ def test_a_model_that_kills_the_fork_server_is_not_known_to_fail():
 
 
 @pytest.mark.parametrize(
-    ("what", "mode", "limit"),
+    ("what", "mode", "limits"),
     [
-        (lambda: os.kill(os.getpid(), signal.SIGSEGV), Mode.CRASH, None),
-        (lambda: time.sleep(99), Mode.TIMEOUT, None),
-        (lambda: EatsMemory.eat(lambda: True), Mode.MEMORY, 400_000_000),
-        (lambda: sys.exit(3), Mode.ERROR, None),
+        (lambda: os.kill(os.getpid(), signal.SIGSEGV), Mode.CRASH, {}),
+        (lambda: time.sleep(99), Mode.TIMEOUT, {"timeout": 2.0}),
+        (lambda: EatsMemory.eat(lambda: True), Mode.MEMORY, {"memory_limit": 400_000_000}),
+        (lambda: sys.exit(3), Mode.ERROR, {}),
     ],
     ids=["crash", "hang", "memory", "exit"],
 )
-def test_a_model_that_dies_in_eager_is_told_apart_from_its_export(what, mode, limit):
+def test_a_model_that_dies_in_eager_is_told_apart_from_its_export(what, mode, limits):
     model = nn.Sequential(nn.Linear(2, 2), Does(what, when=lambda: True))
-    found = onnx_debug.diagnose(
-        model, (torch.randn(1, 2),), timeout=2.0, memory_limit=limit, **LEGACY
-    )
+    found = onnx_debug.diagnose(model, (torch.randn(1, 2),), **limits, **LEGACY)
     assert (found.failure.stage, found.failure.mode) == (Stage.EAGER, mode)
     assert found.culprits[0].fqn == "1"
     assert found.trials == ()
@@ -235,6 +233,8 @@ def daemon(pids):
             (pids / str(os.getpid())).touch()
             time.sleep(88.8)
         os._exit(0)
+    while not any(pids.iterdir()):  # a trial that is over sooner would leave nothing behind
+        time.sleep(0.01)
 
 
 def test_what_a_trial_leaves_behind_ends_with_it(tmp_path):

@@ -56,7 +56,7 @@ def test_inputs_that_cannot_be_matched_leave_two_stages_untried(monkeypatch):
     def refuse(*_, **__):
         raise ValueError("3 for 2 inputs")
 
-    monkeypatch.setattr("onnx_debug.onnx_file.feeds_for", refuse)
+    monkeypatch.setattr("onnx_debug.trial.load_run_compare.feeds_for", refuse)
     d = onnx_debug.diagnose(nn.Linear(2, 2).eval(), torch.ones(1, 2))
     assert d.verdict is Verdict.UNRESOLVED
     assert {stage for stage, state in states(d).items() if state is StageState.SKIPPED} == {

@@ -168,7 +168,7 @@ class Notebook:
     def value(self, index: int) -> str:
         """What the cell's last expression shows as text."""
         outputs = self.run(index)
-        for _ in range(100):  # an output can come after the command has resolved
+        for _ in range(300):  # an output can come after the command has resolved
             if outputs:
                 break
             self.page.wait_for_timeout(100)
