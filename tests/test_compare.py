@@ -179,7 +179,7 @@ def test_the_tensors_of_a_sequence_are_numbered():
 
 
 def test_whole_numbers_are_equal_or_wrong_unless_the_user_allows_more():
-    eager, near = torch.tensor([2**60, 5]), torch.tensor([2**60 + 1, 5])
+    eager, near = torch.tensor([2**60, 5, 6]), torch.tensor([2**60 + 1, 5, 6])
     assert compared(eager, near).mismatched == 1
     assert compared(torch.tensor([True, False]), torch.tensor([True, True])).mismatched == 1
     assert compared(torch.tensor([5, 9]), torch.tensor([6, 9])).mismatched == 1
@@ -230,11 +230,12 @@ def test_a_row_counts_as_no_smaller_than_a_thousandth_of_the_whole():
     ("eager", "size"),
     [
         ([1e4, 1e4, 1.0], 1.0),  # a fill value is repeated
-        ([1e4, 5e3, 1.0], 1e4),
+        ([1e6, 2.0, 1.0], 1e6),
         ([9e3, 9e3, 1.0], 9e3),  # large numbers that are no fill value
         ([1e4, 1e4, 20.0], 1e4),  # the others are too large to be hidden by it
         ([1e4, 1e4, 0.0], 1e4),
         ([-1e9, -1e9, -1e9, 0.5], 0.5),
+        ([INF, 0.5], 0.5),
     ],
 )
 def test_what_counts_as_a_fill_value(eager, size):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from collections import Counter
+
 from onnx_debug.data.culprit import Culprit, Proof, ProofKind
 from onnx_debug.data.diagnosis import Diagnosis, Step
 from onnx_debug.data.failure import Failure
