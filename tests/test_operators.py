@@ -60,7 +60,7 @@ def assert_alike(example, program):
 def test_what_is_pasted_runs_in_a_fresh_namespace_and_matches(entry, example):
     text = paste(
         entry,
-        capture="torch.export.export(model, args, dynamic_shapes=shapes)",
+        capture="program = torch.export.export(model, args, dynamic_shapes=shapes)",
         write="written = torch.onnx.export(program, verbose=False)",
     )
     names = {

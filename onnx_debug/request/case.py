@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
@@ -59,6 +59,9 @@ class Case:
             fail by them ("strict"), or try none ("off").
         surroundings: the state of torch in which the user made the call.
         neutral: whether the export is made in the state in which torch starts instead.
+        within: what else the export is made in: context managers, made anew for each export.
+        own_answers: the model was changed so that it answers otherwise by intent: it is compared
+            with itself.
         note: what the reader should know of how the case was read; empty when it is what was given.
     """
 
@@ -74,6 +77,8 @@ class Case:
     edges: Edges = "report"
     surroundings: Surroundings = field(default_factory=Surroundings)
     neutral: bool = False
+    within: tuple[Callable[[], contextlib.AbstractContextManager[None]], ...] = ()
+    own_answers: bool = False
     note: str = ""
 
     @property
@@ -112,14 +117,19 @@ class Case:
         """The same export with nothing unusual around it."""
         return replace(self, neutral=True)
 
-    def entered(self) -> contextlib.AbstractContextManager[None]:
+    @contextlib.contextmanager
+    def entered(self) -> Iterator[None]:
         """The state of torch in which the export is made."""
-        return (Surroundings() if self.neutral else self.surroundings).entered()
+        with contextlib.ExitStack() as around:
+            around.enter_context((Surroundings() if self.neutral else self.surroundings).entered())
+            for make in self.within:
+                around.enter_context(make())
+            yield
 
     @property
     def has_own_answers(self) -> bool:
         """Whether the model may answer otherwise in this export than where the user made the call."""
-        return self.neutral and self.surroundings != Surroundings()
+        return self.own_answers or (self.neutral and self.surroundings != Surroundings())
 
     def submodule_options(self) -> dict[str, Any]:
         """The options that hold for a submodule too."""

@@ -61,9 +61,18 @@ def _inspected(check: Callable[[], Iterable[_Answer]]) -> list[_Answer]:
 
 def call_of(case: Case, options: Mapping[str, Any]) -> str:
     """The call with these options as source, in the names of the model's own parameters."""
+    return call_text("model", _names(case), {name: name for name in case.kwargs}, options)
+
+
+def capture_of(case: Case, options: Mapping[str, Any]) -> str:
+    """The call of `torch.export.export` that captures the model, with these options of its own."""
+    call = "program = torch.export.export"
+    return call_text("model", _names(case), {n: n for n in case.kwargs}, options, call=call)
+
+
+def _names(case: Case) -> list[str]:
+    """What the positional inputs are called."""
     found = forward_signature(case.model)
     names = list(found.parameters) if found is not None else []
     names += [f"input_{position}" for position in range(len(names), len(case.args))]
-    return call_text(
-        "model", names[: len(case.args)], {name: name for name in case.kwargs}, options
-    )
+    return names[: len(case.args)]

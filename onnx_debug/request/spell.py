@@ -1,4 +1,4 @@
-"""A `torch.onnx.export` call as Python source, ready to paste."""
+"""A call that exports or captures, as Python source, ready to paste."""
 
 from __future__ import annotations
 
@@ -16,30 +16,39 @@ _DOTTED = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 
 
 def call_text(
-    model: str, args: Sequence[str], kwargs: Mapping[str, str], options: Mapping[str, Any]
+    model: str,
+    args: Sequence[str] | None,
+    kwargs: Mapping[str, str],
+    options: Mapping[str, Any],
+    *,
+    call: str = "torch.onnx.export",
 ) -> str:
     """The call, after the imports and Dims that it needs.
 
     Args:
         model: the model, as the user writes it.
-        args: the positional arguments, as the user writes them; `*xs` and the like are fine.
+        args: the positional arguments, as the user writes them; `*xs` and the like are fine. None:
+            the call takes none.
         kwargs: the keyword arguments, by name.
-        options: `torch.onnx.export`'s keywords as values; "f" among them is spelled like any other.
+        options: its keywords as values; "f" among them is spelled like any other.
+        call: what is called.
 
     What has no source of its own (a function without a name) is spelled `...`, to be filled in.
     """
-    spelling = _Spelling({identifier(text) for text in (model, *args, *kwargs.values())})
-    lines = [f"{model},", f"({', '.join(args)}{',' * (len(args) == 1)}),"]
+    spelling = _Spelling({identifier(text) for text in (model, *(args or ()), *kwargs.values())})
+    lines = [f"{model},"]
+    if args is not None:
+        lines.append(f"({', '.join(args)}{',' * (len(args) == 1)}),")
     if kwargs:
         given = ", ".join(f"{_double_quoted(name)}: {text}" for name, text in kwargs.items())
         lines.append(f"kwargs={{{given}}},")
     lines += [f"{name}={spelling.value(value)}," for name, value in options.items()]
-    call = f"torch.onnx.export({' '.join(lines).removesuffix(',')})"
-    if len(call) > _WIDTH:
-        call = "\n".join(["torch.onnx.export(", *(f"    {line}" for line in lines), ")"])
+    text = f"{call}({' '.join(lines).removesuffix(',')})"
+    if len(text) > _WIDTH:
+        text = "\n".join([f"{call}(", *(f"    {line}" for line in lines), ")"])
     imports = [f"from torch.export import {', '.join(spelling.imports)}", ""]
     dims = [f"{name} = {text}" for name, text in spelling.dims.items()]
-    return "\n".join([*(imports if spelling.imports else ()), *dims, call]) + "\n"
+    return "\n".join([*(imports if spelling.imports else ()), *dims, text]) + "\n"
 
 
 def identifier(name: str) -> str:

@@ -62,6 +62,8 @@ class Runner(ABC):
         case: the export to work on.
     """
 
+    isolated = False  # whether each question has a process of its own, whose model it may change
+
     def __init__(self, case: Case) -> None:
         self.directory = workdir.make()
         self._case, self._names = case, ModuleNames(case.model)

@@ -20,6 +20,7 @@ from onnx_debug.runner.workdir import keep_while_used
 from onnx_debug.session.assemble import Known, calls_of
 from onnx_debug.session.deliver import deliver
 from onnx_debug.session.fault_of_request import explain_request
+from onnx_debug.session.fixes.find import FixSearch, fixes_for, titles
 from onnx_debug.session.search.findings import NextTrial
 from onnx_debug.session.search.search import Search
 from onnx_debug.session.trials import Trials
@@ -75,6 +76,7 @@ class Session:
         self._known.notes += [note for note in (protection, case.note) if note]
         self._asking: Any = None
         self._next: NextTrial | None = None
+        self._fixing: FixSearch | None = None
         self._announced: set[str] = set()
         self._closed = False
 
@@ -101,7 +103,8 @@ class Session:
     @property
     def finished(self) -> bool:
         """Whether the search has ended or was stopped."""
-        return self._known.state in (SearchState.FINISHED, SearchState.STOPPED)
+        ended = self._known.state in (SearchState.FINISHED, SearchState.STOPPED)
+        return ended and self._fixing is None
 
     def step(self) -> Step | None:
         """Run the next trial of the search and return it; None when the search has ended or was stopped, or `pause` was called."""
@@ -157,6 +160,7 @@ class Session:
         """End the search for good; what was found so far stays."""
         if self._known.state is not SearchState.FINISHED:
             self._known.state = SearchState.STOPPED
+        self._fixing = None
         self._runner.close(keep_files=True)
         self._closed = True
 
@@ -191,12 +195,13 @@ class Session:
 
     def _step(self) -> Step | None:
         try:
-            if not self.finished:
+            if not self.finished and self._fixing is None:
                 self._known.state = SearchState.RUNNING
             self._begin()
             return None if self.finished else self._go_on()
         except PausedError:
-            self._known.state = SearchState.PAUSED
+            if self._fixing is None:
+                self._known.state = SearchState.PAUSED
         except SessionClosedError:
             if (
                 self._known.state is not SearchState.STOPPED
@@ -231,6 +236,8 @@ class Session:
 
     def _go_on(self) -> Step | None:
         """Answer the search's question; None when it had none left. What is interrupted here is done again at the next step."""
+        if self._fixing is not None:
+            return self._try_fix(self._fixing)
         step = None
         if self._next is not None:
             step, outcome = self._trials.ask(self._next.trial, self._next.why)
@@ -238,9 +245,19 @@ class Session:
                 self._next = self._asking.send(outcome)
             except StopIteration:
                 self._next = None
+        self._announce()
         if self._next is None:
             self._finish()
-        self._announce()
+        return step
+
+    def _try_fix(self, fixing: FixSearch) -> Step | None:
+        """Try one change, or a few together, on the whole case; None when there is none left."""
+        changes = fixing.next()
+        if not changes:
+            self._fixing = None
+            return None
+        step = self._trials.note(f"try to {titles(changes)}", lambda: fixing.ask(changes))
+        self._known.fixes = tuple(fixing.fixes)
         return step
 
     def _finish(self) -> None:
@@ -250,6 +267,8 @@ class Session:
         found = self.diagnosis
         if found.ok and found.onnx_path is not None:
             self._deliver(found.onnx_path)
+        if self._want_fixes and not found.request and self._runner.isolated:
+            self._fixing = fixes_for(self._known.case, self._runner, found, self._timeout)
 
     def _deliver(self, exported: str) -> None:
         if self._known.case.f is None:

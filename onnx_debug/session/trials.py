@@ -63,6 +63,19 @@ class Trials:
         self.tell(TrialFinished(number, step))
         return step, outcome
 
+    def note(self, why: str, ask: Callable[[], Outcome]) -> Step:
+        """Ask something about the whole case in another form, and put it down in the history.
+
+        Raises:
+            PausedError: it was given up.
+        """
+        number, trial = len(self.steps) + 1, Trial("")
+        self.tell(TrialStarted(number, trial, why))
+        step = _step(trial, why, ask())
+        self.steps.append(step)
+        self.tell(TrialFinished(number, step))
+        return step
+
     def describe(self, fqn: str, call: int) -> ModuleCall:
         """The tensors of a recorded call; without them where nobody can be asked now."""
         key = (fqn, call)

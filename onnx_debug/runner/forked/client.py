@@ -58,6 +58,8 @@ class ForkedRunner(Runner):
             now.
     """
 
+    isolated = True
+
     def __init__(self, case: Case, *, memory_limit: int | None = None) -> None:
         if case.dynamo:
             exporter.build_operator_tables()  # here, so that the next diagnosis finds them made

@@ -15,7 +15,7 @@ from typing import Any
 from onnx_debug.session.fixes.operators import catalogue
 from onnx_debug.session.fixes.operators.decomposition import Decomposition
 
-CAPTURE = "torch.export.export(model, args)"
+CAPTURE = "program = torch.export.export(model, args)"
 WRITE = 'torch.onnx.export(program, f="model.onnx")'
 
 
@@ -24,7 +24,7 @@ def paste(*entries: Decomposition, capture: str = CAPTURE, write: str = WRITE) -
 
     Args:
         entries: what to export with.
-        capture: the call that captures the model; dynamic shapes belong there.
+        capture: the lines that capture the model as `program`; dynamic shapes belong there.
         write: the call that writes `program`; names and opset belong there.
     """
     cell = _Cell()
@@ -37,8 +37,9 @@ def paste(*entries: Decomposition, capture: str = CAPTURE, write: str = WRITE) -
         "decompositions = {",
         *lines,
         "}",
-        f"program = {capture}.run_decompositions(decompositions)",
-        write,
+        capture.strip(),
+        "program = program.run_decompositions(decompositions)",
+        write.strip(),
     ]
     imports = "\n".join(sorted(cell.imports, key=lambda line: (line.startswith("from"), line)))
     return "\n\n\n".join([imports, *cell.definitions.values(), "\n".join(steps)]) + "\n"
