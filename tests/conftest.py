@@ -22,6 +22,13 @@ hypothesis.settings.load_profile("patient")
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.fixture(autouse=True)
+def no_fixes(request, monkeypatch):
+    """Most tests are about what is found; those about fixes say so by the mark `fixes`."""
+    if request.node.get_closest_marker("fixes") is None:
+        monkeypatch.setattr("onnx_debug.session.fixes.find.MOST_TRIALS", 0)
+
+
 @pytest.fixture(scope="session")
 def ipython():
     from IPython.testing.globalipapp import start_ipython

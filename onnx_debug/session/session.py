@@ -78,7 +78,7 @@ class Session:
         self._next: NextTrial | None = None
         self._fixing: FixSearch | None = None
         self._announced: set[str] = set()
-        self._closed = False
+        self._closed = self._stopped = False
 
     def __enter__(self) -> Self:
         return self
@@ -160,7 +160,7 @@ class Session:
         """End the search for good; what was found so far stays."""
         if self._known.state is not SearchState.FINISHED:
             self._known.state = SearchState.STOPPED
-        self._fixing = None
+        self._fixing, self._stopped = None, True
         self._runner.close(keep_files=True)
         self._closed = True
 
@@ -203,9 +203,7 @@ class Session:
             if self._fixing is None:
                 self._known.state = SearchState.PAUSED
         except SessionClosedError:
-            if (
-                self._known.state is not SearchState.STOPPED
-            ):  # by an event's receiver, or from another thread
+            if not self._stopped:  # else by an event's receiver, or from another thread
                 raise
         except NoSpaceError as error:
             self._known.notes.append(str(error))

@@ -44,6 +44,11 @@ class Change(ABC):
         """How much it takes from the user."""
 
     @property
+    def likely(self) -> bool:
+        """Whether it answers to the very thing that fails, and so is tried before what may help anywhere."""
+        return False
+
+    @property
     def new_answers(self) -> bool:
         """Whether the model answers otherwise by intent: then it is compared with itself as changed."""
         return False

@@ -15,7 +15,7 @@ from onnx_debug.data.culprit import Culprit
 from onnx_debug.data.diagnosis import Diagnosis, Fix
 from onnx_debug.data.failure import Failure
 from onnx_debug.data.outcome import Outcome
-from onnx_debug.data.stage import Stage
+from onnx_debug.data.stage import Mode, Stage
 from onnx_debug.request.case import Case
 from onnx_debug.request.correction import call_of
 from onnx_debug.runner.runner import Runner, UnansweredError
@@ -84,11 +84,11 @@ class FixSearch:
             PausedError: nothing was learned.
         """
         outcome = self._export(changes)
-        if outcome.ok:
-            outcome = self._further(changes, outcome)
         refused = next(filter(None, (change.refuses(outcome) for change in changes)), "")
         if outcome.ok and refused:
             outcome = replace(outcome, unresolved=refused, passed=())
+        if outcome.ok:
+            outcome = self._further(changes, outcome)
         self._seen.add(changes)
         if outcome.ok and any(row.total for row in outcome.comparisons):
             self.fixes.append(_fix(self._case, changes, outcome))
@@ -142,6 +142,8 @@ def fixes_for(case: Case, runner: Runner, found: Diagnosis, timeout: float) -> F
     failure = found.failure
     if failure is None or failure.stage in (Stage.EAGER, Stage.OPTIONS) or found.unresolved:
         return None
+    if failure.mode in (Mode.TIMEOUT, Mode.MEMORY):  # every try would take as long
+        return None
     return FixSearch(case, runner, failure, found.culprits, timeout, 2 * found.seconds)
 
 
@@ -157,9 +159,9 @@ def _blockers(case: Case, failure: Failure, culprits: tuple[Culprit, ...]) -> It
         blocker.fqns.add(culprit.fqn)
     blockers = list(found.values()) or [_Blocker({""}, failure)]
     for blocker in blockers:
-        # What answers to the very line or operator comes first: it most likely helps.
         general = (*call.proposals(case, blocker.failure), *model.proposals(case, blocker.failure))
-        blocker.changes += sorted(general, key=lambda change: change.cost)
+        blocker.changes += general
+        blocker.changes.sort(key=lambda change: (not change.likely, change.cost))
     yield from blockers
 
 

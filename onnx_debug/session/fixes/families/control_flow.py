@@ -27,6 +27,11 @@ class _Rewrite(Change):
     source: Source
 
     @property
+    def likely(self) -> bool:
+        """It answers to what fails."""
+        return True
+
+    @property
     def cost(self) -> Cost:
         """The user's own code changes."""
         return Cost.SOURCE

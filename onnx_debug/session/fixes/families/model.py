@@ -24,6 +24,8 @@ class _Preparation:
         act: does what the line does.
         lines: what the user writes.
         new_answers: the model answers otherwise afterwards, by intent.
+        likely: what it changes is rare, and so probably what is in the way.
+        stages: where an export fails that it may help.
     """
 
     explanation: str
@@ -31,6 +33,8 @@ class _Preparation:
     act: Callable[[Any], object]
     lines: str
     new_answers: bool = False
+    likely: bool = False
+    stages: tuple[Stage, ...] = (Stage.CAPTURE, Stage.TRANSLATE)
 
 
 def _needs_gradients(model: nn.Module) -> bool:
@@ -85,12 +89,15 @@ _LINES = {
         lambda model: model.eval(),
         "model.eval()",
         new_answers=True,
+        likely=True,
+        stages=tuple(Stage),
     ),
     "export without gradients": _Preparation(
         "Parameters that need no gradients let torch take the kernels of inference. No number changes.",
         _needs_gradients,
         lambda model: model.requires_grad_(requires_grad=False),
         "model.requires_grad_(False)",
+        stages=(Stage.CAPTURE,),
     ),
     "remove the parametrizations": _Preparation(
         "Each weight is computed once, before the export, and stays as it is. No number changes.",
@@ -101,6 +108,8 @@ _LINES = {
         "    if parametrize.is_parametrized(module):\n"
         "        for name in list(module.parametrizations):\n"
         "            parametrize.remove_parametrizations(module, name)",
+        likely=True,
+        stages=tuple(Stage),
     ),
     "remove the hooks": _Preparation(
         "The hooks change no output, as the comparison shows; their code is what cannot be exported.",
@@ -109,6 +118,7 @@ _LINES = {
         "for module in model.modules():\n"
         "    module._forward_hooks.clear()\n"
         "    module._forward_pre_hooks.clear()",
+        likely=True,
     ),
     'take attention of plain operators ("eager")': _Preparation(
         "Attention is computed step by step, and not by one fused operator.",
@@ -168,6 +178,11 @@ class Prepare(Change):
         """Whether the model answers otherwise by intent."""
         return _LINES[self.line].new_answers
 
+    @property
+    def likely(self) -> bool:
+        """Whether what it changes is probably what is in the way."""
+        return _LINES[self.line].likely
+
     def apply(self, case: Case) -> Case:
         """With the model prepared, in place."""
         _LINES[self.line].act(case.model)
@@ -184,5 +199,5 @@ def proposals(case: Case, failure: Failure) -> Iterator[Change]:
     if failure.stage in (Stage.EAGER, Stage.OPTIONS):
         return
     for line, preparation in _LINES.items():
-        if preparation.applies(case.model):
+        if failure.stage in preparation.stages and preparation.applies(case.model):
             yield Prepare(line)

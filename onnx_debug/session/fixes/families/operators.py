@@ -15,7 +15,13 @@ from onnx_debug.request.case import Case
 from onnx_debug.session.fixes.change import Change, Cost
 from onnx_debug.session.fixes.families.call import capture_and_write
 from onnx_debug.session.fixes.operators.paste import paste
-from onnx_debug.session.fixes.operators.registry import composites_of, entries_for, table
+from onnx_debug.session.fixes.operators.registry import (
+    CATALOGUE,
+    composites_of,
+    entries_for,
+    name_of,
+    table,
+)
 
 Table = dict[Any, Callable[..., Any]]
 
@@ -40,6 +46,11 @@ class Decompose(Change):
         """What it changes."""
         said = [f"{entry.title} {entry.limits}".strip() for entry in entries_for(self.operators)]
         return " ".join(dict.fromkeys(said))
+
+    @property
+    def likely(self) -> bool:
+        """It answers to what fails."""
+        return True
 
     @property
     def cost(self) -> Cost:
@@ -92,6 +103,11 @@ class TraceCustomOperators(Change):
         )
 
     @property
+    def likely(self) -> bool:
+        """It answers to what fails."""
+        return True
+
+    @property
     def cost(self) -> Cost:
         """A table of one line."""
         return Cost.OPERATORS
@@ -130,13 +146,22 @@ def proposals(case: Case, operators: Iterable[str]) -> Iterator[Change]:
     """What is known of these operators; the legacy exporter knows no decompositions."""
     if not case.dynamo:
         return
-    wanted = tuple(dict.fromkeys(operators))
+    wanted = tuple(dict.fromkeys(name for op in operators for name in _as_torch_names(op)))
     known = tuple(name for name in wanted if entries_for([name]))
     if known:
         yield Decompose(known)
     custom = tuple(name for name in wanted if custom_operators.functions([name]))
     if custom:
         yield TraceCustomOperators(custom)
+
+
+def _as_torch_names(operator: str) -> list[str]:
+    """A torch operator as it stands; for one of ONNX ("Relu") the torch operators of that name in the catalogue."""
+    if "::" in operator:
+        return [operator]
+    targets = [name_of(target) for entry in CATALOGUE for target in entry.targets]
+    wanted = operator.lower()
+    return [name for name in targets if name.rpartition("::")[2].partition(".")[0] == wanted]
 
 
 def _listed(names: Iterable[str]) -> str:

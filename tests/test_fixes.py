@@ -1,0 +1,217 @@
+"""Fixes: proposed by what failed, composed, tried on the whole case, and never shown otherwise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+import torch
+from torch import nn
+from torch.export import Dim
+from torch.nn.utils import parametrizations
+
+import onnx_debug
+from onnx_debug.session.fixes import find
+from onnx_debug.session.fixes.change import Change, Cost
+from onnx_debug.session.fixes.families import model as model_family
+from onnx_debug.session.fixes.families.control_flow import chosen_by_where, without_int
+from onnx_debug.session.fixes.rewrite import NoRewriteError
+
+pytestmark = pytest.mark.fixes
+X = torch.randn(3, 8)
+
+
+class Gate(nn.Module):
+    def forward(self, x):
+        if x.sum() > 0:
+            return x * 2
+        return x - 1
+
+
+class Running(nn.Module):
+    def forward(self, x):
+        return torch.cummax(x, -1).values
+
+
+class Counts(nn.Module):
+    """ONNX Runtime has no Relu on integers."""
+
+    def forward(self, x):
+        return x + torch.relu((x > 0).sum(-1, keepdim=True) - 2)
+
+
+def raising(_, args, output):
+    if bool((output[0] > 1e6).any()):
+        raise ValueError("too large")
+
+
+def hooked():
+    made = nn.Sequential(nn.Linear(8, 8), nn.ReLU())
+    made[1].register_forward_hook(raising)
+    return made
+
+
+CASES = {
+    "branch": (lambda: Gate(), {}, "torch.where"),
+    "operator": (lambda: Running(), {}, "decompose aten::cummax"),
+    "no kernel": (lambda: Counts(), {}, "decompose aten::relu"),
+    "hook": (hooked, {}, "remove the hooks"),
+    "parametrization": (
+        lambda: parametrizations.orthogonal(nn.Linear(8, 8)),
+        {},
+        "parametrizations",
+    ),
+    "traced branch": (lambda: Gate(), {"dynamo": False}, "torch.where"),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_fix_is_found_and_the_model_stays_as_it_is(name):
+    make, options, title = CASES[name]
+    model = nn.Sequential(nn.Linear(8, 8), make()).eval()
+    before = [name for name, _ in model.named_parameters()]
+    found = onnx_debug.diagnose(model, (X,), **options)
+    assert found.failure is not None
+    (fix,) = found.fixes
+    assert title in fix.title
+    assert fix.outcome.ok
+    assert [name for name, _ in model.named_parameters()] == before
+    assert all(parameter.requires_grad for parameter in model.parameters())
+    assert fix.diff or "torch.onnx.export(" in fix.code
+
+
+@pytest.mark.parametrize("dynamic", [False, True])
+def test_blockers_of_three_kinds_are_fixed_together(dynamic):
+    model = nn.Sequential(nn.Linear(8, 8), Gate(), Running(), Counts()).eval()
+    shapes = {"dynamic_shapes": {"input": {0: Dim("rows")}}} if dynamic else {}
+    found = onnx_debug.diagnose(model, (X,), **shapes)
+    assert {culprit.fqn for culprit in found.culprits} == {"1", "2", "3"}
+    (fix,) = found.fixes
+    assert "torch.where" in fix.title
+    assert "aten::cummax" in fix.title
+    assert "aten::relu" in fix.title
+    assert "def cummax" in fix.code
+    assert "-        if x.sum() > 0:" in fix.diff
+    if dynamic:
+        assert any(row.works for row in fix.outcome.asked)
+
+
+def test_the_cell_that_is_shown_exports():
+    model = nn.Sequential(nn.Linear(8, 8), Running()).eval()
+    (fix,) = onnx_debug.diagnose(model, (X,), dynamic_shapes={"input": {0: Dim("rows")}}).fixes
+    cell = fix.code.replace('f="model.onnx"', "verbose=False")
+    names = {"model": model, "input": X}
+    exec(cell.replace("torch.onnx.export(", "program = torch.onnx.export("), names)
+    got = names["program"](torch.ones(5, 8))[0]
+    assert torch.allclose(got, model(torch.ones(5, 8)), atol=1e-5)
+
+
+@dataclass(frozen=True)
+class Lies(Change):
+    """Makes the model export, and answer wrongly."""
+
+    title = "lie"
+    explanation = "It helps nobody."
+    cost = Cost.CALL
+
+    def apply(self, case):
+        case.model[1] = nn.Identity()
+        return case
+
+
+def test_what_exports_with_other_numbers_is_no_fix(monkeypatch):
+    monkeypatch.setattr(find.operators, "proposals", lambda *_: [Lies()])
+    monkeypatch.setattr(find.model, "proposals", lambda *_: [])
+    monkeypatch.setattr(find.call, "proposals", lambda *_: [])
+    found = onnx_debug.diagnose(nn.Sequential(nn.Linear(8, 8), Running()).eval(), (X,))
+    assert found.fixes == ()
+    (tried,) = [step for step in found.trials if "lie" in step.why]
+    assert "max difference" in tried.message
+
+
+def test_a_trace_that_freezes_a_branch_is_no_fix(monkeypatch):
+    monkeypatch.setattr(find.control_flow, "proposals", lambda *_: [])
+    found = onnx_debug.diagnose(nn.Sequential(nn.Linear(8, 8), Gate()).eval(), (X,))
+    assert found.fixes == ()
+    (tried,) = [step for step in found.trials if "dynamo=False" in step.why]
+    assert "keeps a branch" in tried.message or tried.answer == "failed"
+
+
+def test_culprits_are_told_before_the_first_fix_is_tried():
+    heard = []
+    onnx_debug.diagnose(
+        nn.Sequential(nn.Linear(8, 8), Running()).eval(), (X,), on_event=heard.append
+    )
+    kinds = [type(event).__name__ for event in heard]
+    first = next(i for i, e in enumerate(heard) if "try to" in getattr(e, "why", ""))
+    assert "CulpritFound" in kinds[:first]
+
+
+def test_without_fixes_none_is_tried():
+    model = nn.Sequential(nn.Linear(8, 8), Running()).eval()
+    for options in ({"fixes": False}, {"isolate": False}):
+        found = onnx_debug.diagnose(model, (X,), **options)
+        assert found.fixes == ()
+        assert not [step for step in found.trials if "try to" in step.why]
+
+
+def test_a_stop_among_the_fixes_keeps_what_was_found():
+    def hear(event):
+        if "try to" in getattr(event, "why", ""):
+            session.stop()
+
+    model = nn.Sequential(nn.Linear(8, 8), Running()).eval()
+    with onnx_debug.Session(model, (X,), on_event=hear) as session:
+        found = session.run()
+    assert [culprit.fqn for culprit in found.culprits] == ["1"]
+    assert found.fixes == ()
+    assert session.finished
+
+
+class Net(nn.Module):
+    def __init__(self, config):
+        super().__init__()
+        self.config = config
+
+
+def test_switches_are_found_on_the_configuration():
+    class Config:
+        use_cache = True
+
+    model = Net(Config())
+    model_family.Prepare("leave the cache out (use_cache=False)").apply(
+        type("Case", (), {"model": model})
+    )
+    assert model.config.use_cache is False
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("if c > 0:\n  return a\nelse:\n  return b", "return torch.where(c > 0, a, b)"),
+        ("if c.any().item():\n  x = a", "x = torch.where(c.any(), a, x)"),
+        ("if bool(c):\n  x = a\nelse:\n  x = b", "x = torch.where(c, a, b)"),
+        ("if not c:\n  x += 1", "x = torch.where(torch.logical_not(c), x + 1, x)"),
+        ("x = a if c and d else b", "x = torch.where(torch.logical_and(c, d), a, b)"),
+        ("if float(c.mean()) < 2:\n  return a\nreturn b", "return torch.where(c.mean() < 2, a, b)"),
+    ],
+)
+def test_a_branch_becomes_a_choice(before, after):
+    text = "def f(c, d, a, b, x):\n" + "".join(f"    {line}\n" for line in before.split("\n"))
+    assert chosen_by_where(text, 2).splitlines()[1].strip() == after
+
+
+@pytest.mark.parametrize(
+    "body",
+    ["if c:\n  x = a\n  y = b", "if c:\n  raise ValueError", "if c:\n  x = a\nelse:\n  y = b"],
+)
+def test_a_branch_that_does_more_is_left_alone(body):
+    text = "def f(c, a, b):\n" + "".join(f"    {line}\n" for line in body.split("\n"))
+    with pytest.raises(NoRewriteError):
+        chosen_by_where(text, 2)
+
+
+def test_int_is_left_out_and_the_rest_of_the_line_stays():
+    text = "def f(x):\n    return x.view(int(x.shape[0]), -1)  # rows\n"
+    assert without_int(text, 2) == "def f(x):\n    return x.view(x.shape[0], -1)  # rows\n"
+    assert without_int("def f(n):\n    return int(n + 1) * 2\n", 2).endswith("(n + 1) * 2\n")
