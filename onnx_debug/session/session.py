@@ -14,6 +14,7 @@ from onnx_debug.data.errors import NoSpaceError, PausedError, SessionClosedError
 from onnx_debug.data.events import CulpritFound, Event, Started
 from onnx_debug.data.module_info import ModuleCall
 from onnx_debug.data.outcome import Trial
+from onnx_debug.data.repro import Repro
 from onnx_debug.request.case import Edges, make_case
 from onnx_debug.runner.open_runner import open_runner
 from onnx_debug.runner.workdir import keep_while_used
@@ -21,6 +22,7 @@ from onnx_debug.session.assemble import Known, calls_of
 from onnx_debug.session.deliver import deliver
 from onnx_debug.session.fault_of_request import explain_request
 from onnx_debug.session.fixes.find import FixSearch, fixes_for, titles
+from onnx_debug.session.repro.make import make as make_repro
 from onnx_debug.session.search.findings import NextTrial
 from onnx_debug.session.search.search import Search
 from onnx_debug.session.trials import Trials
@@ -140,6 +142,23 @@ class Session:
                     raise ValueError(f"the model has no module {name!r}")
             trial = Trial(names[module] or "", frozenset(names[stub] or "" for stub in stubs), call)
             return self._trials.ask(trial, "you asked")[0]
+
+    def repro(self, module: str | None = None) -> Repro:
+        """A standalone script that fails as a culprit does, seen to fail so in a clean process; or why there is none.
+
+        Args:
+            module: the culprit; None: the first one, or the whole model where no module is to blame.
+
+        Raises:
+            PausedError: `pause` was called before it was written.
+        """
+        found = self.diagnosis
+        first = found.culprits[0].fqn if found.culprits else ""
+        asks = self._known.case.asks_dynamic
+        wanted = first if module is None else module
+        if self._closed:
+            return Repro(wanted, why_not="the session is closed; take it within the session")
+        return make_repro(found, wanted, self._runner, self._timeout, dynamic=asks)
 
     def pause(self) -> None:
         """From another thread: end the trial under way within a second. What was found so far stays, and the next call goes on from there.

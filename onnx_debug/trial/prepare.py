@@ -133,7 +133,7 @@ def part_target(bench: Bench, trial: Trial) -> Target:
         problem = call.problem if call is not None else "it is not called"
         raise UnresolvedError(f"the inputs of {trial.module} cannot be recorded: {problem}")
     others = {index: found for index, found in calls.items() if index and found is not None}
-    inputs = _inputs_alone(bench, trial, call, list(others.values()))
+    inputs = inputs_alone(bench, trial, call, list(others.values()))
     module = bench.names.modules[trial.module]
     returned = call.output.tensors() if call.output is not None else None
     wrapper = submodule.Alone(module, inputs.template, inputs.numbers, inputs.leaves, returned)
@@ -156,9 +156,10 @@ def part_target(bench: Bench, trial: Trial) -> Target:
     )
 
 
-def _inputs_alone(
+def inputs_alone(
     bench: Bench, trial: Trial, call: Call, others: Sequence[Call]
 ) -> submodule.AloneInputs:
+    """What a submodule is given when it is exported by itself."""
     assert call.arguments is not None
     static = [()] * len(call.arguments.leaves)
     varying = submodule.varying_sizes([call, *others]) if bench.case.asks_dynamic else static

@@ -20,7 +20,7 @@ from onnx_debug.request.case import Case
 from onnx_debug.request.correction import call_of
 from onnx_debug.runner.runner import Runner, UnansweredError
 from onnx_debug.session.fixes.change import Change
-from onnx_debug.session.fixes.families import call, control_flow, model, operators
+from onnx_debug.session.fixes.families import borders, call, control_flow, model, operators
 from onnx_debug.session.fixes.try_changes import TryChanges, TryChangesFurther, changed
 from onnx_debug.trial import further_inputs
 
@@ -161,6 +161,7 @@ def _blockers(case: Case, failure: Failure, culprits: tuple[Culprit, ...]) -> It
     for blocker in blockers:
         general = (*call.proposals(case, blocker.failure), *model.proposals(case, blocker.failure))
         blocker.changes += general
+        blocker.changes += borders.proposals(case, blocker.failure, blocker.fqns)
         blocker.changes.sort(key=lambda change: (not change.likely, change.cost))
     yield from blockers
 

@@ -1,0 +1,103 @@
+"""A module around the model, where what it returns cannot leave a captured program."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from onnx_debug.data.failure import Failure
+from onnx_debug.data.stage import Stage
+from onnx_debug.request.case import Case
+from onnx_debug.request.inputs import forward_signature
+from onnx_debug.session.fixes.change import Change, Cost
+
+_FLAT = '''import torch
+from torch import nn
+
+
+def tensors_in(value):
+    """The tensors in a value, one after the other."""
+    if isinstance(value, torch.Tensor):
+        return [value]
+    if isinstance(value, dict):
+        value = list(value.values())
+    elif not isinstance(value, (list, tuple)):
+        value = list(getattr(value, "__dict__", {{}}).values())
+    return [tensor for item in value for tensor in tensors_in(item)]
+
+
+class Flat(nn.Module):
+    """The model, with the tensors that it returns as a flat tuple."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, {taken}):
+        return tuple(tensors_in(self.model({given})))
+
+
+model = Flat(model).eval()'''
+
+
+@dataclass(frozen=True)
+class FlatOutputs(Change):
+    """A wrapper that returns tensors only."""
+
+    @property
+    def title(self) -> str:
+        """What to do."""
+        return "return a flat tuple of tensors, by a module around the model"
+
+    @property
+    def explanation(self) -> str:
+        """What it changes."""
+        return "ONNX has no classes: the file returns the tensors, one after the other. No number changes."
+
+    @property
+    def cost(self) -> Cost:
+        """A few lines before the call."""
+        return Cost.PREPARATION
+
+    @property
+    def new_answers(self) -> bool:
+        """The model's own answer cannot be taken apart; that of the wrapper can."""
+        return True
+
+    @property
+    def likely(self) -> bool:
+        """It answers to what fails."""
+        return True
+
+    def apply(self, case: Case) -> Case:
+        """With the model inside of the wrapper, by the very lines that are shown."""
+        names: dict[str, Any] = {"model": case.model}
+        exec(self.lines(case), names)
+        return replace(case, model=names["model"].train(case.model.training))
+
+    def lines(self, case: Case) -> str:
+        """What the user writes."""
+        signature = forward_signature(case.model)
+        parameters = list(signature.parameters.values()) if signature is not None else []
+        taken = [str(one.replace(annotation=one.empty)) for one in parameters if _plain(one)]
+        given = [
+            one.name for one in parameters if one.kind is one.POSITIONAL_OR_KEYWORD and _plain(one)
+        ]
+        if len(given) < len(parameters) or not given:
+            taken, given = ["*args", "**kwargs"], ["*args", "**kwargs"]
+        return _FLAT.format(taken=", ".join(taken), given=", ".join(given))
+
+
+def _plain(parameter: inspect.Parameter) -> bool:
+    """Whether its default can be written as it is printed."""
+    return parameter.default in (parameter.empty, None) or isinstance(
+        parameter.default, bool | int | float | str
+    )
+
+
+def proposals(case: Case, failure: Failure, fqns: set[str]) -> Iterator[Change]:
+    """Where the capture of the whole model fails at the model itself."""
+    if case.dynamo and failure.stage is Stage.CAPTURE and fqns <= {""}:
+        yield FlatOutputs()

@@ -1,0 +1,1 @@
+"""A standalone script that fails as a culprit does, proven in a clean process."""

@@ -1,0 +1,112 @@
+"""A script run in a clean process, and how it failed there."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from onnx_debug.data.failure import Failure
+from onnx_debug.data.repro import SCRIPT
+from onnx_debug.data.stage import Mode, Stage
+
+_OF_EXPORT = (Stage.OPTIONS, Stage.CAPTURE, Stage.TRANSLATE, Stage.OPTIMIZE)
+# The last line of the script on the way to the error tells the step; no text of an error is read.
+_HARNESS = """
+import json, runpy, sys, traceback
+script = sys.argv[1]
+try:
+    runpy.run_path(script, run_name="__main__")
+    told = {"line": 0, "type": ""}
+except BaseException as error:
+    chain = [error]
+    while chain[-1].__cause__ is not None and chain[-1].__cause__ not in chain:
+        chain.append(chain[-1].__cause__)
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if frame.filename == script]
+    told = {"line": lines[0] if lines else 0, "type": type(chain[-1]).__name__}
+open("told.json", "w").write(json.dumps(told))
+"""
+
+
+@dataclass(frozen=True)
+class Ran:
+    """How a script ended.
+
+    Attributes:
+        mode: as of a trial; None: it ran to its end.
+        step: the statement that failed: "export", "load", "run", "compare", or "" for another one.
+        exception_type: class name of the innermost exception.
+    """
+
+    mode: Mode | None
+    step: str = ""
+    exception_type: str = ""
+
+    def is_like(self, failure: Failure) -> bool:
+        """Whether it failed as the module did."""
+        if self.mode is not failure.mode:
+            return False
+        if self.mode is not Mode.ERROR:
+            return True
+        step = "export" if failure.stage in _OF_EXPORT else str(failure.stage)
+        same = self.exception_type == failure.exception_type
+        return self.step == step and (same or failure.stage is Stage.COMPARE)
+
+    @property
+    def words(self) -> str:
+        """In plain words."""
+        if self.mode is None:
+            return "it ran to its end"
+        where = f" at its {self.step} step" if self.step else ""
+        return f"it ended in {self.exception_type or self.mode}{where}"
+
+
+def run(script: str, files: dict[str, bytes], timeout: float) -> Ran:
+    """Run a script in an empty folder, in a Python that sees installed packages only.
+
+    Args:
+        script: its text.
+        files: what it reads.
+        timeout: seconds until it is ended.
+    """
+    with tempfile.TemporaryDirectory(prefix="onnx_debug_repro_") as folder:
+        path = Path(folder) / SCRIPT
+        path.write_text(script, encoding="utf-8")
+        for name, content in files.items():
+            (Path(folder) / name).write_bytes(content)
+        command = [sys.executable, "-I", "-c", _HARNESS, str(path)]
+        try:
+            done = subprocess.run(
+                command, cwd=folder, capture_output=True, timeout=timeout, check=False
+            )
+        except subprocess.TimeoutExpired:
+            return Ran(Mode.TIMEOUT)
+        told = Path(folder) / "told.json"
+        if not told.exists():
+            killed = done.returncode == -signal.SIGKILL
+            return Ran(Mode.MEMORY if killed else Mode.CRASH)
+        found = json.loads(told.read_text())
+    return _read(script, found["line"], found["type"])
+
+
+def _read(script: str, line: int, exception_type: str) -> Ran:
+    if not exception_type:
+        return Ran(None)
+    return Ran(Mode.ERROR, _step(script.splitlines(), line), exception_type)
+
+
+def _step(lines: list[str], line: int) -> str:
+    """Which of the script's own statements stands in this line."""
+    steps = {
+        "torch.onnx.export(": "export",
+        "onnxruntime.InferenceSession(": "load",
+        "session.run(": "run",
+        "torch.testing.assert_close(": "compare",
+    }
+    text = lines[line - 1] if 0 < line <= len(lines) else ""
+    return next((step for call, step in steps.items() if call in text), "")
