@@ -62,9 +62,7 @@ OPTIONS: tuple[Option, ...] = (
         help="Zeros, ties, NaN, sizes of 1: report a difference, let it fail the export, or do not try.",
     ),
     _switch("--no-isolation", help="Run trials in this process; a crash then takes it down."),
-    _switch(
-        "--no-fixes", help="Say what is wrong with the call; do not try the call that would work."
-    ),
+    _switch("--no-fixes", help="Say what is wrong; do not try changes that would make it export."),
     _switch("--log", help="Print the exporter's full verbose log."),
     _switch("-q", "--quiet", help="Show no progress."),
 )

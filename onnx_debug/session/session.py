@@ -340,8 +340,8 @@ def diagnose(  # noqa: PLR0913 - each is a keyword that users name
         timeout: seconds for one trial.
         memory_limit: bytes that one trial, with all that it starts, may take beyond the model.
         isolate: run trials in processes of their own, where the system can.
-        fixes: where the request is at fault, propose the call that works; it is tried before it is
-            shown.
+        fixes: try changes that would make it export: of the call, the model, its operators, its
+            lines. Only what works is shown. Changes of the model need `isolate`.
         on_event: told what happens, see `onnx_debug.data.events`.
         f: where to write the file when the export passes, as in `torch.onnx.export`.
         **export_options: `torch.onnx.export`'s own keywords, unchanged.
