@@ -187,7 +187,7 @@ def _fix(case: Case, changes: tuple[Change, ...], outcome: Outcome) -> Fix:
         outcome,
         max((row.max_abs_diff for row in outcome.comparisons), default=0.0),
         diff="\n".join(filter(None, diffs)),
-        code="\n".join([*lines, *cells]),
+        code="\n\n".join([*lines, *cells]),
     )
 
 

@@ -57,10 +57,17 @@ function copy(text) {
     return button;
 }
 
+/** A unified diff, line by line. */
+function diffLines(diff) {
+    const kinds = { '+': 'span.od-added', '-': 'span.od-removed' };
+    return diff.trimEnd().split('\n').map((line) => h(kinds[line[0]] ?? 'span', {}, `${line}\n`));
+}
+
 /** Changes that were tried on the whole case and pass. */
 export function fixes(list) {
     return h('div.od-layer', {}, list.map((fix) => h('section.od-fix', {},
         h('h3', {}, fix.title, ' ', h('span.od-badge', {}, `✓ ${fix.checked}`)),
         h('p', {}, fix.explanation),
+        fix.diff ? [h('pre.od-code', { tabindex: 0, 'aria-label': 'Change of the source' }, diffLines(fix.diff)), copy(fix.diff)] : null,
         fix.code ? [h('pre.od-code', { tabindex: 0 }, fix.code), copy(fix.code)] : null)));
 }
