@@ -11,11 +11,14 @@ from torch.export import Dim
 from torch.nn.utils import parametrizations
 
 import onnx_debug
+from onnx_debug.request.case import make_case
 from onnx_debug.session.fixes import find
 from onnx_debug.session.fixes.change import Change, Cost
+from onnx_debug.session.fixes.families import call, operators
 from onnx_debug.session.fixes.families import model as model_family
 from onnx_debug.session.fixes.families.control_flow import chosen_by_where, without_int
 from onnx_debug.session.fixes.rewrite import NoRewriteError
+from onnx_debug.session.fixes.write import code_of
 
 pytestmark = pytest.mark.fixes
 X = torch.randn(3, 8)
@@ -168,6 +171,51 @@ def test_a_stop_among_the_fixes_keeps_what_was_found():
     assert session.finished
 
 
+class Pair:
+    def __init__(self, first, second):
+        self.first, self.second = first, second
+
+
+class Slotted:
+    __slots__ = ("value",)
+
+    def __init__(self, value):
+        self.value = value
+
+
+class Returns(nn.Module):
+    def __init__(self, make):
+        super().__init__()
+        self.linear, self.make = nn.Linear(8, 8), make
+
+    def forward(self, x):
+        return self.make(self.linear(x)), x + 1
+
+
+def test_an_object_with_tensors_is_taken_apart_around_the_model():
+    model = Returns(lambda y: Pair(y, [y * 2, None]))
+    model.train()
+    (fix,) = onnx_debug.diagnose(model, (X,)).fixes
+    names = {"model": model, "x": X}
+    exec(fix.code.partition("torch.onnx.export(")[0], names)
+    assert [tuple(one.shape) for one in names["model"](X)] == [(3, 8)] * 3
+    assert model.training
+    assert names["model"].training
+
+
+def test_an_object_that_hides_its_tensors_gets_no_fix():
+    assert onnx_debug.diagnose(Returns(Slotted).eval(), (X,)).fixes == ()
+
+
+def test_two_changes_of_one_export_are_written_as_one():
+    case = make_case(nn.Sequential(nn.Linear(8, 8), Running()).eval(), (X,))
+    decompose = operators.Decompose(("aten::cummax.default",))
+    code = code_of(case, (call.StrictCapture(), decompose))
+    assert code.count("torch.export.export(") == code.count("torch.onnx.export(") == 1
+    assert "strict=True" in code
+    assert "def cummax" in code
+
+
 class Net(nn.Module):
     def __init__(self, config):
         super().__init__()
@@ -193,6 +241,7 @@ def test_switches_are_found_on_the_configuration():
         ("if bool(c):\n  x = a\nelse:\n  x = b", "x = torch.where(c, a, b)"),
         ("if not c:\n  x += 1", "x = torch.where(torch.logical_not(c), x + 1, x)"),
         ("x = a if c and d else b", "x = torch.where(torch.logical_and(c, d), a, b)"),
+        ("if int(c.mean()) > 0:\n  x = a", "x = torch.where(int(c.mean()) > 0, a, x)"),
         ("if float(c.mean()) < 2:\n  return a\nreturn b", "return torch.where(c.mean() < 2, a, b)"),
     ],
 )

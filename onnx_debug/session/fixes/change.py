@@ -9,9 +9,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Any
 
 from onnx_debug.data.outcome import Outcome
 from onnx_debug.request.case import Case
+from onnx_debug.session.fixes.operators.decomposition import Decomposition
 
 
 class Cost(IntEnum):
@@ -71,10 +73,27 @@ class Change(ABC):
         del case
         return ""
 
-    def cell(self, case: Case) -> str:
-        """All lines that export, where the plain call of the changed options does not do it."""
-        del case
-        return ""
+    @property
+    def alone(self) -> bool:
+        """Whether it is tried by itself only."""
+        return self.new_answers
+
+    @property
+    def is_call(self) -> bool:
+        """Whether the call of the changed options is all that the user writes."""
+        return False
+
+    def capture(self) -> dict[str, Any]:
+        """Keywords of `torch.export.export`, where the capture has to be a call of its own."""
+        return {}
+
+    def decompositions(self) -> tuple[Decomposition, ...]:
+        """The functions to export with."""
+        return ()
+
+    def table(self) -> dict[str, str]:
+        """Further decompositions, of functions that the user has: operator by function, as source."""
+        return {}
 
     def refuses(self, outcome: Outcome) -> str:
         """Why an export that passes is still no fix; empty when it is one."""

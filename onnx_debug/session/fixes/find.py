@@ -17,11 +17,11 @@ from onnx_debug.data.failure import Failure
 from onnx_debug.data.outcome import Outcome
 from onnx_debug.data.stage import Mode, Stage
 from onnx_debug.request.case import Case
-from onnx_debug.request.correction import call_of
 from onnx_debug.runner.runner import Runner, UnansweredError
 from onnx_debug.session.fixes.change import Change
 from onnx_debug.session.fixes.families import borders, call, control_flow, model, operators
-from onnx_debug.session.fixes.try_changes import TryChanges, TryChangesFurther, changed
+from onnx_debug.session.fixes.try_changes import TryChanges, TryChangesFurther
+from onnx_debug.session.fixes.write import code_of
 from onnx_debug.trial import further_inputs
 
 MOST_TRIALS = 7  # of the whole case
@@ -73,9 +73,16 @@ class FixSearch:
         """What to try now; empty when the search is over."""
         if self.fixes or len(self._seen) >= MOST_TRIALS or time.monotonic() > self._deadline:
             return ()
-        found = [blocker.change for blocker in self._blockers]
-        together = tuple(dict.fromkeys(change for change in found if change is not None))
-        return () if None in found or together in self._seen else together
+        while True:
+            found = [blocker.change for blocker in self._blockers]
+            together = tuple(dict.fromkeys(change for change in found if change is not None))
+            if None in found or together in self._seen:
+                return ()
+            single = next((change for change in together if change.alone), None)
+            if len(together) == 1 or single is None:
+                return together
+            for blocker in self._blockers:  # what is tried by itself only helps nobody here
+                blocker.at += blocker.change == single
 
     def ask(self, changes: tuple[Change, ...]) -> Outcome:
         """Try these changes on the whole case.
@@ -174,20 +181,14 @@ def _operators(culprit: Culprit) -> list[str]:
 
 
 def _fix(case: Case, changes: tuple[Change, ...], outcome: Outcome) -> Fix:
-    lines = [change.lines(case) for change in changes if change.lines(case)]
-    cells = [change.cell(case) for change in changes if change.cell(case)]
     diffs = [change.diff(case) for change in changes]
-    calls = [c for c in changes if not (c.lines(case) or c.diff(case) or c.cell(case))]
-    if calls or (lines and not cells):
-        made = changed(case, calls)
-        cells.append(call_of(made, made.options))
     return Fix(
         titles(changes),
         " ".join(dict.fromkeys(change.explanation for change in changes)),
         outcome,
         max((row.max_abs_diff for row in outcome.comparisons), default=0.0),
         diff="\n".join(filter(None, diffs)),
-        code="\n\n".join([*lines, *cells]),
+        code=code_of(case, changes),
     )
 
 

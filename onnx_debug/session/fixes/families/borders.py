@@ -21,10 +21,14 @@ def tensors_in(value):
     """The tensors in a value, one after the other."""
     if isinstance(value, torch.Tensor):
         return [value]
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return []
     if isinstance(value, dict):
         value = list(value.values())
     elif not isinstance(value, (list, tuple)):
-        value = list(getattr(value, "__dict__", {{}}).values())
+        if not hasattr(value, "__dict__") or hasattr(type(value), "__slots__"):
+            raise TypeError(f"what a {{type(value).__name__}} holds is not known")
+        value = list(vars(value).values())
     return [tensor for item in value for tensor in tensors_in(item)]
 
 
@@ -34,12 +38,13 @@ class Flat(nn.Module):
     def __init__(self, model):
         super().__init__()
         self.model = model
+        self.training = model.training
 
     def forward(self, {taken}):
         return tuple(tensors_in(self.model({given})))
 
 
-model = Flat(model).eval()'''
+model = Flat(model)'''
 
 
 @dataclass(frozen=True)
@@ -75,7 +80,7 @@ class FlatOutputs(Change):
         """With the model inside of the wrapper, by the very lines that are shown."""
         names: dict[str, Any] = {"model": case.model}
         exec(self.lines(case), names)
-        return replace(case, model=names["model"].train(case.model.training))
+        return replace(case, model=names["model"])
 
     def lines(self, case: Case) -> str:
         """What the user writes."""

@@ -14,11 +14,9 @@ from onnx_debug.data.failure import ClueKind, Failure
 from onnx_debug.data.outcome import Outcome
 from onnx_debug.data.stage import Stage
 from onnx_debug.request.case import Case
-from onnx_debug.request.correction import capture_of
 from onnx_debug.request.entries import entries_of
 from onnx_debug.request.inputs import read_inputs
 from onnx_debug.request.meant import to_shapes
-from onnx_debug.request.spell import call_text
 from onnx_debug.session.fixes.change import Change, Cost
 
 
@@ -44,6 +42,16 @@ class OtherExporter(Change):
     def cost(self) -> Cost:
         """The legacy exporter is the last resort."""
         return Cost.CALL if self.dynamo else Cost.LESS
+
+    @property
+    def is_call(self) -> bool:
+        """One option."""
+        return True
+
+    @property
+    def alone(self) -> bool:
+        """The legacy exporter captures no program that could be changed."""
+        return not self.dynamo
 
     def apply(self, case: Case) -> Case:
         """With the option turned over."""
@@ -78,9 +86,9 @@ class StrictCapture(Change):
         """With every capture strict."""
         return replace(case, within=(*case.within, _strict))
 
-    def cell(self, case: Case) -> str:
+    def capture(self) -> dict[str, Any]:
         """The capture by itself, then the export."""
-        return "".join(capture_and_write(case, strict=True))
+        return {"strict": True}
 
 
 @contextlib.contextmanager
@@ -116,6 +124,11 @@ class SizesByTorch(Change):
         """The file takes fewer sizes."""
         return Cost.LESS
 
+    @property
+    def is_call(self) -> bool:
+        """One option."""
+        return True
+
     def apply(self, case: Case) -> Case:
         """With the request in torch's own terms.
 
@@ -129,15 +142,6 @@ class SizesByTorch(Change):
         free = [replace(entry, dim=Dim.AUTO) for entry in entries if entry.axis is not None]
         options = {k: v for k, v in case.options.items() if k != "dynamic_axes"}
         return replace(case, options={**options, "dynamic_shapes": to_shapes(inputs, free)})
-
-
-def capture_and_write(case: Case, **capture: Any) -> tuple[str, str]:
-    """The two calls that an export by `torch.export` consists of, as source."""
-    options = {name: v for name, v in case.options.items() if name not in ("dynamo", "verbose")}
-    shapes = options.pop("dynamic_shapes", None)
-    asked = {"dynamic_shapes": shapes} if shapes is not None else {}
-    written = {"f": "model.onnx", **options}
-    return capture_of(case, {**asked, **capture}), call_text("program", None, {}, written)
 
 
 def proposals(case: Case, failure: Failure) -> Iterator[Change]:

@@ -197,11 +197,11 @@ def _condition(test: ast.expr) -> ast.expr:
 
 
 def _tensor(side: ast.expr) -> ast.expr:
-    """What `.item()` is called on, or what is in `float()` and `int()`."""
+    """What `.item()` is called on, or what is in `float()`; `int()` would cut the number off."""
     if isinstance(side, ast.Call) and isinstance(side.func, ast.Attribute):
         return side.func.value if side.func.attr == "item" and not side.args else side
     if isinstance(side, ast.Call) and isinstance(side.func, ast.Name) and len(side.args) == 1:
-        return _tensor(side.args[0]) if side.func.id in ("float", "int") else side
+        return _tensor(side.args[0]) if side.func.id == "float" else side
     return side
 
 

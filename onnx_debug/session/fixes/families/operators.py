@@ -13,8 +13,7 @@ import torch
 from onnx_debug.compat import custom_operators
 from onnx_debug.request.case import Case
 from onnx_debug.session.fixes.change import Change, Cost
-from onnx_debug.session.fixes.families.call import capture_and_write
-from onnx_debug.session.fixes.operators.paste import paste
+from onnx_debug.session.fixes.operators.decomposition import Decomposition
 from onnx_debug.session.fixes.operators.registry import (
     CATALOGUE,
     composites_of,
@@ -74,10 +73,9 @@ class Decompose(Change):
         composites = [target for name in self.operators for target in composites_of(program, name)]
         return table(self.operators, composites)
 
-    def cell(self, case: Case) -> str:
-        """The functions, and the calls that export with them."""
-        capture, write = capture_and_write(case)
-        return paste(*entries_for(self.operators), capture=capture, write=write)
+    def decompositions(self) -> tuple[Decomposition, ...]:
+        """The functions to paste."""
+        return tuple(entries_for(self.operators))
 
 
 @dataclass(frozen=True)
@@ -117,13 +115,10 @@ class TraceCustomOperators(Change):
         functions = custom_operators.functions(self.operators)
         return replace(case, within=(*case.within, partial(_decomposed, lambda _: functions)))
 
-    def cell(self, case: Case) -> str:
-        """The calls that export with the function, which the user has."""
-        functions = custom_operators.functions(self.operators)
-        entries = ", ".join(f"torch.ops.{op}: {f.__name__}" for op, f in functions.items())
-        capture, write = capture_and_write(case)
-        note = "# The table takes each operator's own function, without its decorator.\n"
-        return f"{note}{capture}program = program.run_decompositions({{{entries}}})\n{write}"
+    def table(self) -> dict[str, str]:
+        """Each operator's own function, which the user has."""
+        found = custom_operators.functions(self.operators)
+        return {f"torch.ops.{operator}": function.__name__ for operator, function in found.items()}
 
 
 @contextlib.contextmanager
