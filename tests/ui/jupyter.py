@@ -167,13 +167,14 @@ class Notebook:
 
     def value(self, index: int) -> str:
         """What the cell's last expression shows as text."""
-        outputs = self.run(index)
-        for _ in range(300):  # an output can come after the command has resolved
-            if outputs:
-                break
-            self.page.wait_for_timeout(100)
-            outputs = self.page.evaluate(OUTPUTS, index)
-        return str(outputs[-1]["data"]["text/plain"])
+        for _ in range(3):  # Notebook 7 forgets a cell that is run while its kernel is busy
+            outputs = self.run(index)
+            for _ in range(100):  # an output can come after the command has resolved
+                if outputs:
+                    return str(outputs[-1]["data"]["text/plain"])
+                self.page.wait_for_timeout(100)
+                outputs = self.page.evaluate(OUTPUTS, index)
+        raise TimeoutError(f"cell {index} shows nothing")
 
     def panel(self, which: int = 0) -> Any:
         """The panel on the page."""

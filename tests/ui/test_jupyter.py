@@ -361,7 +361,7 @@ def test_the_magic_shows_the_panel_and_hides_the_report(
     assert not beside.is_visible()
     opened.panel().locator("iframe.od-netron[data-status=ok]").wait_for(state="attached")
     opened.page.screenshot(path=screenshots / "lab_magic.png")
-    assert len(opened.save()) < 20_000
+    assert len(opened.save()) < 24_000
     opened.run(1)  # the panel of the last run goes
     opened.panel().locator("mark.od-line").wait_for()
     assert opened.page.locator(".od-panel").count() == 1
