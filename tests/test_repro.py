@@ -69,7 +69,15 @@ def test_what_the_runtime_cannot_load_belongs_to_its_tracker():
     assert "onnxruntime" in found.tracker
 
 
-@pytest.mark.parametrize("ran", [Ran(None), Ran(Mode.ERROR, "export", "NameError")])
+@pytest.mark.parametrize(
+    "ran",
+    [
+        Ran(None),
+        Ran(Mode.ERROR, "export", "NameError"),
+        Ran(Mode.ERROR, "export", "DispatchError", "aten::cummin"),
+        Ran(Mode.ERROR, "load", "DispatchError", "aten::cummax"),
+    ],
+)
 def test_a_script_that_does_not_fail_alike_is_not_offered(monkeypatch, tmp_path, ran):
     monkeypatch.setattr(make, "run", lambda *_: ran)
     with session_of(Running(-1)) as session:
@@ -87,5 +95,8 @@ def test_where_there_is_nothing_to_show_it_says_so():
         session.run()
         assert session.repro().why_not == "nothing fails"
     with session_of(Running(-1)) as session:
+        assert "not known" in session.repro("").why_not
         session.run()
+        with pytest.raises(ValueError, match=r"no module '1\.innr'"):
+            session.repro("1.innr")
     assert "closed" in session.repro().why_not

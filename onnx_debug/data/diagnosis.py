@@ -31,7 +31,8 @@ class Fix:
         diff: unified diff of the user's source; empty when the change is not one of source.
         code: the call or the lines to use instead; empty when `diff` says it.
         outcome: the whole case with the fix applied; always passed.
-        max_abs_diff: largest difference to the unfixed eager module, over all outputs and inputs.
+        max_abs_diff: largest difference to the eager module, over all outputs and inputs: to the
+            unchanged one, unless `explanation` says that its answers are new.
     """
 
     title: str
@@ -65,6 +66,8 @@ class Step:
         answer, stage, mode, message: the outcome in short; `stage` and `mode` are None unless it
             failed.
         ours: it is unresolved because of a mistake or a loss of onnx_debug's own.
+        changed: the case was changed, to see whether that is a fix: the answer says nothing about the
+            modules as they are.
     """
 
     module: str
@@ -78,6 +81,7 @@ class Step:
     message: str = ""
     beyond: bool = False
     ours: bool = False
+    changed: bool = False
 
 
 @dataclass(frozen=True)

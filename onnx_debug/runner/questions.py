@@ -120,9 +120,13 @@ class TryExport(Question[Answer]):
             self.require_dynamic,
             context.progress,
         )
-        answer = run_trial(material, self.trial)
-        printed = silence.printed(context.directory)
-        return replace(answer, outcome=replace(answer.outcome, log=answer.outcome.log + printed))
+        return logged(run_trial(material, self.trial), context.directory)
+
+
+def logged(answer: Answer, directory: Path) -> Answer:
+    """The answer with what the process printed."""
+    log = answer.outcome.log + silence.printed(directory)
+    return replace(answer, outcome=replace(answer.outcome, log=log))
 
 
 @dataclass(frozen=True)

@@ -151,8 +151,11 @@ class Session:
 
         Raises:
             PausedError: `pause` was called before it was written.
+            ValueError: the model has no module of that name.
         """
         found = self.diagnosis
+        if module is not None and module not in {one.fqn for one in found.modules}:
+            raise ValueError(f"the model has no module {module!r}")
         first = found.culprits[0].fqn if found.culprits else ""
         asks = self._known.case.asks_dynamic
         wanted = first if module is None else module
@@ -273,7 +276,7 @@ class Session:
         if not changes:
             self._fixing = None
             return None
-        step = self._trials.note(f"try to {titles(changes)}", lambda: fixing.ask(changes))
+        step = self._trials.ask_changed(f"try to {titles(changes)}", lambda: fixing.ask(changes))
         self._known.fixes = tuple(fixing.fixes)
         return step
 

@@ -63,15 +63,15 @@ class Trials:
         self.tell(TrialFinished(number, step))
         return step, outcome
 
-    def note(self, why: str, ask: Callable[[], Outcome]) -> Step:
-        """Ask something about the whole case in another form, and put it down in the history.
+    def ask_changed(self, why: str, ask: Callable[[], Outcome]) -> Step:
+        """Ask something about a changed case, and put it down in the history.
 
         Raises:
             PausedError: it was given up.
         """
         number, trial = len(self.steps) + 1, Trial("")
         self.tell(TrialStarted(number, trial, why))
-        step = _step(trial, why, ask())
+        step = replace(_step(trial, why, ask()), changed=True)
         self.steps.append(step)
         self.tell(TrialFinished(number, step))
         return step

@@ -76,7 +76,8 @@ def states(d: Diagnosis, replaced: Collection[str] = ()) -> dict[str, State]:
     culprits = [culprit.fqn for culprit in d.culprits]
     found: dict[str, State] = {}
     for step in d.trials:
-        found.update(_answered(step, known, d))
+        if not step.changed:
+            found.update(_answered(step, known, d))
     if (d.ok and d.trials) or (d.sufficient and culprits):
         found.update(dict.fromkeys(_outside(known, culprits), State.PASSES))
     found.update({fqn: State.CONTAINS for name in culprits for fqn in _ancestors(name, known)})

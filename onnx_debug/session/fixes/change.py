@@ -17,7 +17,7 @@ from onnx_debug.session.fixes.operators.decomposition import Decomposition
 
 
 class Cost(IntEnum):
-    """How much a change takes from the user; the least is tried first."""
+    """How much a change takes from the user."""
 
     CALL = 1  # another call, for the same model and the same file
     PREPARATION = 2  # one line before the call; the numbers stay

@@ -1,4 +1,6 @@
-"""From what was found to fixes: the changes that may help, tried together on the whole case, the least first.
+"""From what was found to fixes: the changes that may help, tried together on the whole case.
+
+What answers to the failing line or operator comes first, then what costs least.
 
 Each kind of blocker has its own line of changes. The first of each are tried together; where the
 case still fails, the blocker that is named then takes its next one. So blockers of several kinds
@@ -30,7 +32,11 @@ SHORTEST = 30.0  # seconds that the search for fixes may take in any case
 
 @dataclass
 class _Blocker:
-    """One kind of blocker, and the changes that may help against it; the last is None: leave it as it is."""
+    """One kind of blocker, and the changes that may help against it, in the order in which they are tried.
+
+    Attributes:
+        at: position of the one to try now; beyond the last, nothing is left.
+    """
 
     fqns: set[str]
     failure: Failure
@@ -64,14 +70,16 @@ class FixSearch:
         seconds: float,
     ) -> None:
         self._case, self._runner, self._timeout = case, runner, timeout
-        self._deadline = time.monotonic() + max(SHORTEST, seconds)
+        self._left = max(
+            SHORTEST, seconds
+        )  # of work: a user who steps may think as long as they like
         self._blockers = list(_blockers(case, failure, culprits))
         self._seen: set[tuple[Change, ...]] = set()
         self.fixes: list[Fix] = []
 
     def next(self) -> tuple[Change, ...]:
         """What to try now; empty when the search is over."""
-        if self.fixes or len(self._seen) >= MOST_TRIALS or time.monotonic() > self._deadline:
+        if self.fixes or len(self._seen) >= MOST_TRIALS or self._left <= 0:
             return ()
         while True:
             found = [blocker.change for blocker in self._blockers]
@@ -90,12 +98,14 @@ class FixSearch:
         Raises:
             PausedError: nothing was learned.
         """
+        start = time.monotonic()
         outcome = self._export(changes)
         refused = next(filter(None, (change.refuses(outcome) for change in changes)), "")
         if outcome.ok and refused:
             outcome = replace(outcome, unresolved=refused, passed=())
         if outcome.ok:
             outcome = self._further(changes, outcome)
+        self._left -= time.monotonic() - start
         self._seen.add(changes)
         if outcome.ok and any(row.total for row in outcome.comparisons):
             self.fixes.append(_fix(self._case, changes, outcome))
@@ -182,9 +192,12 @@ def _operators(culprit: Culprit) -> list[str]:
 
 def _fix(case: Case, changes: tuple[Change, ...], outcome: Outcome) -> Fix:
     diffs = [change.diff(case) for change in changes]
+    said = list(dict.fromkeys(change.explanation for change in changes))
+    if any(change.new_answers for change in changes):
+        said.append("Its answers are new: the file was compared with the changed model.")
     return Fix(
         titles(changes),
-        " ".join(dict.fromkeys(change.explanation for change in changes)),
+        " ".join(said),
         outcome,
         max((row.max_abs_diff for row in outcome.comparisons), default=0.0),
         diff="\n".join(filter(None, diffs)),

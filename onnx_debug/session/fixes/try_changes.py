@@ -11,8 +11,7 @@ from onnx_debug.data.outcome import Outcome, Trial
 from onnx_debug.eager.module_names import ModuleNames
 from onnx_debug.eager.outputs import eager_outputs
 from onnx_debug.request.case import Case, Inputs
-from onnx_debug.runner import silence
-from onnx_debug.runner.questions import Context, Question
+from onnx_debug.runner.questions import Context, Question, logged
 from onnx_debug.session.fixes.change import Change
 from onnx_debug.trial import further_inputs
 from onnx_debug.trial.prepare import Bench
@@ -52,9 +51,7 @@ class TryChanges(Question[Answer]):
             context.directory,
             progress=context.progress,
         )
-        answer = run_trial(bench, Trial(""))
-        printed = silence.printed(context.directory)
-        return replace(answer, outcome=replace(answer.outcome, log=answer.outcome.log + printed))
+        return logged(run_trial(bench, Trial("")), context.directory)
 
 
 @dataclass(frozen=True)

@@ -34,10 +34,7 @@ def _export(case: Case, changes: Sequence[Change]) -> str:
     capture, write = _capture_and_write(case, **options)
     if table:
         listed = ", ".join(f"{name}: {function}" for name, function in table.items())
-        write = (
-            "# The table takes each operator's own function, without its decorator.\n"
-            f"program = program.run_decompositions({{{listed}}})\n{write}"
-        )
+        write = f"program = program.run_decompositions({{{listed}}})\n{write}"
     return paste(*entries, capture=capture, write=write) if entries else capture + write
 
 

@@ -41,7 +41,7 @@ class Draft:
         around: `with` lines in which the export is made.
         setup: what is set before anything is made.
         saved: the content of the file beside the script; empty when it needs none.
-        seeded: random numbers stand for weights or inputs.
+        share: of an output's size, by which its values may differ.
         left_out: attributes that could not be written.
         why_not: why there is no script; empty when there is one.
     """
@@ -60,15 +60,13 @@ class Draft:
     share: float = 0.0
     why_not: str = ""
 
-    def text(self, head: str, stage: Stage, op: str = "") -> str:
+    def text(self, head: str, stage: Stage) -> str:
         """The script.
 
         Args:
             head: its docstring.
             stage: where it fails: what comes after that is left away.
-            op: unused where the stage says all.
         """
-        del op
         later = (Stage.LOAD, Stage.RUN, Stage.COMPARE)
         imports = [*self.imports, *(["import onnxruntime"] if stage in later else [])]
         parts = [f'"""{head}"""', "\n".join(sorted(imports, key=_import_order))]

@@ -8,7 +8,7 @@ from dataclasses import replace
 from onnx_debug.data.diagnosis import Diagnosis
 from onnx_debug.data.failure import Failure
 from onnx_debug.data.repro import STATE, Repro
-from onnx_debug.data.stage import Stage, Verdict
+from onnx_debug.data.stage import Mode, Stage, Verdict
 from onnx_debug.runner.runner import Runner, UnansweredError
 from onnx_debug.session.repro.draft import Draft
 from onnx_debug.session.repro.prove import Ran, run
@@ -34,7 +34,12 @@ def make(diagnosis: Diagnosis, fqn: str, runner: Runner, timeout: float, *, dyna
     culprit = next((one for one in diagnosis.culprits if one.fqn == fqn), None)
     failure = culprit.failure if culprit is not None else diagnosis.failure
     if failure is None:
-        return Repro(fqn, why_not="nothing fails")
+        known = "nothing fails" if diagnosis.ok else "it is not known whether the export fails"
+        return Repro(fqn, why_not=known)
+    if failure.mode is Mode.MEMORY:
+        return Repro(
+            fqn, why_not="it fails by taking memory, which a script would do without a limit"
+        )
     if failure.stage is Stage.EAGER:
         return Repro(fqn, why_not="the model itself fails, before any export")
     call, why = culprit.call_index if culprit is not None else 0, "nothing was tried"
@@ -118,6 +123,6 @@ def _sibling(diagnosis: Diagnosis, fqn: str) -> str:
     passed = [
         step.module
         for step in diagnosis.trials
-        if step.module and step.answer is Verdict.PASSED and not step.stubs and step.module != fqn
+        if step.answer is Verdict.PASSED and not step.stubs and step.module not in ("", fqn)
     ]
     return next((name for name in passed if kinds.get(name) == kinds.get(fqn)), "")

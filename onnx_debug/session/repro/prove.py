@@ -15,22 +15,22 @@ from onnx_debug.data.repro import SCRIPT
 from onnx_debug.data.stage import Mode, Stage
 
 _OF_EXPORT = (Stage.OPTIONS, Stage.CAPTURE, Stage.TRANSLATE, Stage.OPTIMIZE)
-# The last line of the script on the way to the error tells the step; no text of an error is read.
+# The script's own line tells the step, and what a trial reads from an exception tells the rest. This
+# package is found only after the script has failed without it.
 _HARNESS = """
-import json, runpy, sys, traceback
-script = sys.argv[1]
+import json, sys
+script, package = sys.argv[1:]
+names = {"__name__": "__main__", "__file__": script}
 try:
-    runpy.run_path(script, run_name="__main__")
-    told = {"line": 0, "type": ""}
+    exec(compile(open(script).read(), script, "exec"), names)
+    told = {}
 except BaseException as error:
-    chain = [error]
-    while chain[-1].__cause__ is not None and chain[-1].__cause__ not in chain:
-        chain.append(chain[-1].__cause__)
-    frames = traceback.extract_tb(error.__traceback__)
-    lines = [frame.lineno for frame in frames if frame.filename == script]
-    told = {"line": lines[0] if lines else 0, "type": type(chain[-1]).__name__}
+    sys.path.insert(0, package)
+    from onnx_debug.session.repro.told import told_by
+    told = told_by(error, script, names.get("model"))
 open("told.json", "w").write(json.dumps(told))
 """
+_PACKAGE = Path(__file__).parents[3]
 
 
 @dataclass(frozen=True)
@@ -41,11 +41,13 @@ class Ran:
         mode: as of a trial; None: it ran to its end.
         step: the statement that failed: "export", "load", "run", "compare", or "" for another one.
         exception_type: class name of the innermost exception.
+        op: the operator that it names.
     """
 
     mode: Mode | None
     step: str = ""
     exception_type: str = ""
+    op: str | None = None
 
     def is_like(self, failure: Failure) -> bool:
         """Whether it failed as the module did."""
@@ -55,6 +57,8 @@ class Ran:
             return True
         step = "export" if failure.stage in _OF_EXPORT else str(failure.stage)
         same = self.exception_type == failure.exception_type
+        if failure.stage is Stage.TRANSLATE and failure.op is not None:
+            same = same and self.op == failure.op
         return self.step == step and (same or failure.stage is Stage.COMPARE)
 
     @property
@@ -79,7 +83,7 @@ def run(script: str, files: dict[str, bytes], timeout: float) -> Ran:
         path.write_text(script, encoding="utf-8")
         for name, content in files.items():
             (Path(folder) / name).write_bytes(content)
-        command = [sys.executable, "-I", "-c", _HARNESS, str(path)]
+        command = [sys.executable, "-I", "-c", _HARNESS, str(path), str(_PACKAGE)]
         try:
             done = subprocess.run(
                 command, cwd=folder, capture_output=True, timeout=timeout, check=False
@@ -91,13 +95,10 @@ def run(script: str, files: dict[str, bytes], timeout: float) -> Ran:
             killed = done.returncode == -signal.SIGKILL
             return Ran(Mode.MEMORY if killed else Mode.CRASH)
         found = json.loads(told.read_text())
-    return _read(script, found["line"], found["type"])
-
-
-def _read(script: str, line: int, exception_type: str) -> Ran:
-    if not exception_type:
+    if not found:
         return Ran(None)
-    return Ran(Mode.ERROR, _step(script.splitlines(), line), exception_type)
+    step = _step(script.splitlines(), found["line"])
+    return Ran(Mode.ERROR, step, found["type"], found["op"])
 
 
 def _step(lines: list[str], line: int) -> str:

@@ -59,7 +59,7 @@ class FlatOutputs(Change):
     @property
     def explanation(self) -> str:
         """What it changes."""
-        return "ONNX has no classes: the file returns the tensors, one after the other. No number changes."
+        return "ONNX has no classes: the file returns the tensors, one after the other."
 
     @property
     def cost(self) -> Cost:

@@ -139,7 +139,7 @@ _LINES = {
         'model.set_experts_implementation("batched_mm")',
     ),
     "leave the cache out (use_cache=False)": _Preparation(
-        "The file returns no keys and values of earlier tokens. The other outputs stay.",
+        "The file returns no keys and values of earlier tokens.",
         _config_has("use_cache", value=False),
         _switch("use_cache", value=False),
         "model.config.use_cache = False",

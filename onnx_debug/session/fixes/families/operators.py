@@ -116,9 +116,11 @@ class TraceCustomOperators(Change):
         return replace(case, within=(*case.within, partial(_decomposed, lambda _: functions)))
 
     def table(self) -> dict[str, str]:
-        """Each operator's own function, which the user has."""
+        """The function that each operator was made of; the decorated one calls the operator."""
         found = custom_operators.functions(self.operators)
-        return {f"torch.ops.{operator}": function.__name__ for operator, function in found.items()}
+        return {
+            f"torch.ops.{op}": f"{function.__name__}._init_fn" for op, function in found.items()
+        }
 
 
 @contextlib.contextmanager
