@@ -16,10 +16,10 @@ import onnxruntime as ort
 import torch
 from torch import Tensor, nn
 
-from onnx_debug.compat.exporter import reuse_operator_registry
 from onnx_debug.session.fixes.operators.apply import export_with
 from onnx_debug.session.fixes.operators.decomposition import Decomposition, Example
 from onnx_debug.session.fixes.operators.registry import CATALOGUE, SUBJECTS, name_of
+from onnx_debug.torch_private.exporter import reuse_operator_registry
 
 HEAD = """\
 # Decompositions

@@ -9,23 +9,32 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from onnx_debug.data.compatibility import Compatibility
 from onnx_debug.data.diagnosis import Diagnosis
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+    from onnx_debug.session.compatibility.look import compat
     from onnx_debug.session.session import Session, diagnose
 
 __version__ = "0.1.0"
-__all__ = ["Diagnosis", "Session", "diagnose", "load_ipython_extension"]
+__all__ = ["Compatibility", "Diagnosis", "Session", "compat", "diagnose", "load_ipython_extension"]
+
+
+_PLACES = {
+    "Session": "onnx_debug.session.session",
+    "compat": "onnx_debug.session.compatibility.look",
+    "diagnose": "onnx_debug.session.session",
+}
 
 
 def __getattr__(name: str) -> Any:
-    if name not in ("Session", "diagnose"):
+    if name not in _PLACES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from onnx_debug.session import session
+    import importlib
 
-    return getattr(session, name)
+    return getattr(importlib.import_module(_PLACES[name]), name)
 
 
 def __dir__() -> list[str]:
@@ -52,7 +61,17 @@ class _Forms:
         return issue_text(diagnosis)
 
 
+class _CompatibilityForms:
+    """What a `Compatibility` looks like."""
+
+    def text(self, report: Compatibility, /) -> str:
+        from onnx_debug.render import compatibility
+
+        return compatibility.text(report)
+
+
 Diagnosis.forms = _Forms()
+Compatibility.forms = _CompatibilityForms()
 
 
 def load_ipython_extension(shell: InteractiveShell) -> None:

@@ -1,4 +1,4 @@
-"""`onnx-debug model.py:make`: the diagnosis on the command line.
+"""`onnx-debug model.py:make`: the diagnosis on the command line; `onnx-debug compat`: what fits with what.
 
 Exit status: 0 when the model exports, 1 when it does not, 2 when the call was wrong, 3 when nobody
 knows, because a stage could not be tried or the search was stopped.
@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 from onnx_debug.data.diagnosis import Diagnosis
 from onnx_debug.data.errors import CaseError
 from onnx_debug.data.stage import Verdict
+from onnx_debug.frontends import compat_command
 from onnx_debug.frontends.case_file import CaseFileError, make_case
 from onnx_debug.frontends.options import OPTIONS, to_keywords, unknown_option
 from onnx_debug.frontends.progress_line import Progress, terminal_writer
@@ -25,6 +26,7 @@ _DESCRIPTION = "When torch.onnx.export fails: which layer, which line, why."
 _EPILOG = """examples:
   onnx-debug model.py:make --html report.html
   onnx-debug my_package.models:make --dynamic x:0=batch -o model.onnx
+  onnx-debug compat                what fits with what here; also: compat model.onnx
 
 exit status: 0 it exports, 1 it does not, 2 the call was wrong, 3 nobody knows"""
 
@@ -42,8 +44,11 @@ _EXIT = {Verdict.PASSED: 0, Verdict.FAILED: 1}
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Diagnose one case and return the exit status."""
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    if given[:1] == ["compat"]:
+        return compat_command.main(given[1:])
     parser = _parser()
-    options, extra = parser.parse_known_args(arguments)
+    options, extra = parser.parse_known_args(given)
     if extra:
         parser.error(unknown_option(extra, parser))
     try:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import onnx_debug
-from onnx_debug.compat import canary, exporter, modules, symbols
+from onnx_debug.torch_private import canary, exporter, modules, symbols
 
 
 @pytest.mark.parametrize("dynamo", [True, False])

@@ -11,7 +11,6 @@ import torch
 from torch import nn
 
 import onnx_debug
-from onnx_debug.compat import canary
 from onnx_debug.data.failure import Clue, ClueKind
 from onnx_debug.data.outcome import Trial
 from onnx_debug.data.stage import Stage
@@ -29,6 +28,7 @@ from onnx_debug.runner.questions import (
     TryFurtherInputs,
 )
 from onnx_debug.runner.runner import UnansweredError
+from onnx_debug.torch_private import canary
 from onnx_debug.trial.eager_stage import EagerRun
 from tests.test_isolation import LEGACY, running_children
 

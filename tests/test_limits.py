@@ -10,12 +10,12 @@ import torch
 from torch import nn
 
 import onnx_debug
-from onnx_debug.compat import native_threads
 from onnx_debug.request.case import make_case
 from onnx_debug.runner import memory
 from onnx_debug.runner.forked.client import ForkedRunner
 from onnx_debug.runner.open_runner import why_not_forked
 from onnx_debug.runner.questions import Question
+from onnx_debug.torch_private import native_threads
 from tests import zoo
 from tests.test_isolation import LEGACY
 

@@ -11,7 +11,6 @@ import torch
 from torch import nn
 
 from benchmarks.operators import Calling, compare, name_of_function, together
-from onnx_debug.compat.exporter import reuse_operator_registry
 from onnx_debug.session.fixes.operators.apply import export_with
 from onnx_debug.session.fixes.operators.paste import paste
 from onnx_debug.session.fixes.operators.registry import (
@@ -21,6 +20,7 @@ from onnx_debug.session.fixes.operators.registry import (
     name_of,
     table,
 )
+from onnx_debug.torch_private.exporter import reuse_operator_registry
 
 aten = torch.ops.aten
 # Some entries stand in for what torch has deprecated, and their examples call it.

@@ -145,7 +145,7 @@ def test_files_live_as_long_as_the_diagnosis():
 def test_a_fork_server_that_hangs_does_not_outlive_its_user():
     script = """
         import os, threading, psutil, torch, onnx_debug
-        from onnx_debug.compat import canary
+        from onnx_debug.torch_private import canary
         from onnx_debug.runner.forked import client
         client._WARM_UP = 0.0
         canary.check = lambda dynamo: threading.Event().wait()

@@ -8,13 +8,13 @@ import pytest
 import torch
 from torch import nn
 
-from onnx_debug.compat import exporter
 from onnx_debug.eager.copies import CloneOnce
 from onnx_debug.eager.module_names import ModuleNames
 from onnx_debug.eager.recorder import Recorder, recorded
 from onnx_debug.eager.values import fresh_values
 from onnx_debug.explain.baked import baked_constants
 from onnx_debug.explain.locate import Locator
+from onnx_debug.torch_private import exporter
 
 
 class ByMaximum(nn.Module):

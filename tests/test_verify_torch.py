@@ -11,11 +11,11 @@ from torch import nn
 from torch.onnx.verification import verify_onnx_program
 
 import onnx_debug
-from onnx_debug.compat import exporter
 from onnx_debug.data.stage import Stage
 from onnx_debug.onnx_file import compare, runtime
 from onnx_debug.onnx_file.feeds import feeds_for
 from onnx_debug.onnx_file.runnable import make_runnable
+from onnx_debug.torch_private import exporter
 from tests import zoo
 
 

@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import nn
 
-from onnx_debug.compat import exporter
 from onnx_debug.eager.module_names import ModuleNames
 from onnx_debug.explain.locate import Locator
 from onnx_debug.explain.node_by_node import compare_values
+from onnx_debug.torch_private import exporter
 
 
 class Step(nn.Module):

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from onnx_debug.compat import tensors
+from onnx_debug.torch_private import tensors
 
 
 class NoRoomError(Exception):

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from onnx_debug.compat import tensors
+from onnx_debug.torch_private import tensors
 
 
 def set_for_good(model: nn.Module, call: Callable[[], object]) -> tuple[str, ...]:

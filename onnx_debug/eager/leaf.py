@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from onnx_debug.compat import symbols
+from onnx_debug.torch_private import symbols
 
 
 @dataclass(frozen=True)

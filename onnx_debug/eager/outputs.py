@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import torch
 
-from onnx_debug.compat.tensors import tree_leaves
 from onnx_debug.eager.packing import PackingError
 from onnx_debug.eager.random_state import other_random_numbers
 from onnx_debug.eager.values import like, replace_tensors
 from onnx_debug.onnx_file import compare
 from onnx_debug.onnx_file.feeds import flat_tensors
 from onnx_debug.request.case import Case, Inputs
+from onnx_debug.torch_private.tensors import tree_leaves
 
 
 def eager_outputs(

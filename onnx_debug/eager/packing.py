@@ -17,8 +17,8 @@ from typing import Any
 
 import torch
 
-from onnx_debug.compat import symbols, tensors
 from onnx_debug.eager import identity
+from onnx_debug.torch_private import symbols, tensors
 
 
 class PackingError(Exception):

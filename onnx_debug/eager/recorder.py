@@ -12,11 +12,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from onnx_debug.compat import modules, tensors
 from onnx_debug.eager.calls import Call, Recording, kind_of
 from onnx_debug.eager.copies import CloneOnce, NoRoomError
 from onnx_debug.eager.module_names import ModuleNames
 from onnx_debug.eager.packing import Packed, PackingError, pack
+from onnx_debug.torch_private import modules, tensors
 
 Copy = Callable[[Any], Any]
 

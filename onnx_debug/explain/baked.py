@@ -13,12 +13,12 @@ import numpy.typing as npt
 import onnx
 import torch
 
-from onnx_debug.compat.tensors import tree_leaves
 from onnx_debug.data.failure import Clue, ClueKind
 from onnx_debug.eager.calls import Recording
 from onnx_debug.eager.packing import Packed, unpack
 from onnx_debug.explain.graph_nodes import from_onnx_nodes
 from onnx_debug.explain.locate import Locator
+from onnx_debug.torch_private.tensors import tree_leaves
 
 Array = npt.NDArray[Any]
 

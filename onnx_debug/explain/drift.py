@@ -13,7 +13,6 @@ from pathlib import Path
 
 import torch
 
-from onnx_debug.compat.tensors import tree_leaves
 from onnx_debug.data.comparison import Comparison, NodeError
 from onnx_debug.data.failure import Clue, ClueKind
 from onnx_debug.data.outcome import Outcome
@@ -24,6 +23,7 @@ from onnx_debug.onnx_file import compare, runtime
 from onnx_debug.onnx_file.compare import Tolerance
 from onnx_debug.onnx_file.feeds import flat_tensors
 from onnx_debug.request.case import Case, Inputs
+from onnx_debug.torch_private.tensors import tree_leaves
 
 Ask = Callable[[Inputs], list[torch.Tensor] | None]
 

@@ -12,11 +12,11 @@ from typing import Any
 import torch
 from torch import fx, nn
 
-from onnx_debug.compat import exporter, graphs, modules, symbols, tensors
 from onnx_debug.data.failure import Clue, ClueKind
 from onnx_debug.explain import graph_nodes, syntax
 from onnx_debug.explain.installed import is_library
 from onnx_debug.explain.locate import Locator, way_from
+from onnx_debug.torch_private import exporter, graphs, modules, symbols, tensors
 
 Frame = tuple[types.FrameType, int]
 

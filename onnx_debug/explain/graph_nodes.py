@@ -11,11 +11,11 @@ import onnx
 import torch
 from torch import fx
 
-from onnx_debug.compat import graphs, onnx_metadata
 from onnx_debug.data.failure import Clue, ClueKind
 from onnx_debug.explain import traced_lines
 from onnx_debug.explain.locate import Line, Locator, way_from
 from onnx_debug.onnx_file import display
+from onnx_debug.torch_private import graphs, onnx_metadata
 
 
 def from_fx_node(node: fx.Node, locator: Locator, kind: ClueKind = ClueKind.NODE) -> list[Clue]:

@@ -18,7 +18,6 @@ import torch
 from torch import fx
 from torch.export.graph_signature import InputKind, OutputKind
 
-from onnx_debug.compat.graphs import argument_names, operator_name
 from onnx_debug.data.comparison import Comparison, NodeError
 from onnx_debug.data.failure import Clue, ClueKind
 from onnx_debug.eager.values import nudged
@@ -27,6 +26,7 @@ from onnx_debug.explain.known_wrong import known_wrong
 from onnx_debug.explain.locate import Locator
 from onnx_debug.onnx_file.compare import Tolerance, compare_outputs
 from onnx_debug.onnx_file.intermediate import OnnxValues
+from onnx_debug.torch_private.graphs import argument_names, operator_name
 
 _MEMORY = 1 << 30
 _DIGITS = 4.0  # units of the last digit that rounding may change in the inputs of one operator

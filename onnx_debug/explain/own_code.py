@@ -9,10 +9,10 @@ from typing import Any
 
 from torch import nn
 
-from onnx_debug.compat import modules
 from onnx_debug.data.failure import Source
 from onnx_debug.explain import syntax
 from onnx_debug.explain.installed import is_library
+from onnx_debug.torch_private import modules
 
 Span = tuple[str, int, int]
 

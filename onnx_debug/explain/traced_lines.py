@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from onnx_debug.compat.graphs import Line, parse_source_range
+from onnx_debug.torch_private.graphs import Line, parse_source_range
 
 
 def save(file: Path, stacks: Mapping[str, str]) -> None:

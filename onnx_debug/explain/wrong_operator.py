@@ -21,7 +21,6 @@ import onnx
 import torch
 from torch.overrides import TorchFunctionMode, resolve_name
 
-from onnx_debug.compat.tensors import tree_leaves
 from onnx_debug.data.failure import Clue, ClueKind
 from onnx_debug.eager.module_names import ModuleNames
 from onnx_debug.eager.outputs import copied, eager_outputs
@@ -30,6 +29,7 @@ from onnx_debug.explain.known_wrong import known_wrong
 from onnx_debug.explain.locate import Locator
 from onnx_debug.onnx_file import runtime
 from onnx_debug.request.case import Case, Inputs
+from onnx_debug.torch_private.tensors import tree_leaves
 
 _CLOSE = 1e-5  # by how much sums may differ, as a share of the sum of magnitudes
 _LARGEST = 1 << 26  # elements that all functions return together

@@ -11,9 +11,9 @@ from functools import partial
 from types import CodeType
 from typing import Any
 
-from onnx_debug.compat import exporter
 from onnx_debug.data.diagnosis import Diagnosis
 from onnx_debug.data.errors import CaseError
+from onnx_debug.torch_private import exporter
 
 Diagnose = Callable[..., Diagnosis]
 

@@ -13,13 +13,15 @@ from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_
 from IPython.core.magic_arguments import argument, magic_arguments, parse_argstring
 from IPython.display import display
 
+from onnx_debug.data.compatibility import Compatibility
 from onnx_debug.data.diagnosis import Diagnosis
 from onnx_debug.data.errors import CaseError
 from onnx_debug.frontends import run_cell
+from onnx_debug.frontends.compat_command import COMPAT_OPTIONS, ask
 from onnx_debug.frontends.intercept_export import ExportFailedError, Interception, failed_call
 from onnx_debug.frontends.options import NOTEBOOK_OPTIONS, OPTIONS, to_keywords, unknown_option
 from onnx_debug.frontends.progress_line import Progress, terminal_writer
-from onnx_debug.render import html, text
+from onnx_debug.render import compatibility, html, text
 from onnx_debug.render.verdict import headline
 from onnx_debug.render.words import CellName
 
@@ -34,6 +36,12 @@ _REMOVED = "dynamo_export"  # torch's first spelling of the new exporter
 
 def _options(function: _Function) -> _Function:
     for flags, settings in reversed((*OPTIONS, *NOTEBOOK_OPTIONS)):
+        function = argument(*flags, **settings)(function)
+    return function
+
+
+def _compat_options(function: _Function) -> _Function:
+    for flags, settings in reversed(COMPAT_OPTIONS):
         function = argument(*flags, **settings)(function)
     return function
 
@@ -105,6 +113,40 @@ class OnnxDebugMagics(Magics):
         if case is None:
             raise UsageError(_NO_CALL)
         return self._answer(options, case)
+
+    @magic_arguments()
+    @argument(
+        "what",
+        nargs="*",
+        help="An ONNX file, or an expression for `model, args` or `model, args, kwargs`.",
+    )
+    @_compat_options
+    @no_var_expand
+    @line_magic
+    def onnx_compat(self, line: str) -> Compatibility:
+        """What fits with what here, found by trying: exporters, opsets, ONNX Runtime.
+
+        `%onnx_compat` alone is about this installation, `%onnx_compat model.onnx` about a file, and
+        `%onnx_compat model, (x,)` about the export of a model, over exporters and opsets.
+        """
+        options = self._parse(self.onnx_compat, "%onnx_compat", line)
+        notebook = hasattr(self.shell, "kernel")
+        try:
+            case = self._compat_case(" ".join(options.what))
+            return ask(options, case, _notebook_writer() if notebook else terminal_writer())
+        except CaseError as error:
+            raise UsageError(str(error)) from None
+
+    def _compat_case(self, what: str) -> dict[str, Any]:
+        if not what:
+            return {}
+        if what.strip("\"'").endswith(".onnx"):
+            return {"model": what.strip("\"'")}
+        try:
+            value = self.shell.ev(what)
+        except Exception as error:  # noqa: BLE001 - whatever the user's expression raises
+            raise UsageError(f"{what!r} raises {type(error).__name__}: {error}") from None
+        return {"model": value} if isinstance(value, str) else _case(value, what)
 
     def _parse(self, magic: Any, name: str, line: str) -> argparse.Namespace:
         options, extra = parse_argstring(magic, line, partial=True)
@@ -196,6 +238,14 @@ class OnnxDebugMagics(Magics):
         return {"text/plain": text.render(d, name), "text/html": report}
 
 
+def _compat_bundle(report: Compatibility, **_: Any) -> dict[str, str]:
+    """What IPython shows of a report on what fits with what."""
+    return {
+        "text/plain": compatibility.text(report),
+        "text/html": compatibility.fragment(report),
+    }
+
+
 def _case(value: Any, cell: str) -> dict[str, Any]:
     """The case that a cell's last expression stands for."""
     if not isinstance(value, tuple) or len(value) not in (2, 3):
@@ -272,4 +322,6 @@ def register(shell: InteractiveShell) -> None:
     shell.events.register("pre_run_cell", magics.before_cell)
     shell.events.register("post_run_cell", magics.after_cell)
     assert shell.display_formatter
-    shell.display_formatter.mimebundle_formatter.for_type(Diagnosis, magics.bundle)
+    bundles = shell.display_formatter.mimebundle_formatter
+    bundles.for_type(Diagnosis, magics.bundle)
+    bundles.for_type(Compatibility, _compat_bundle)

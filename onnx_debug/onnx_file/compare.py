@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from onnx_debug.compat.tensors import tree_leaves
 from onnx_debug.data.comparison import Comparison
 from onnx_debug.request.case import Case
+from onnx_debug.torch_private.tensors import tree_leaves
 
 # Share of the size by which a value may differ: what another order of operations may change in a
 # deep model. In units of the last digit: some 800 in float32, 10 in float16, 6 in bfloat16.

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import onnx
 
-from onnx_debug.compat import onnx_metadata
 from onnx_debug.onnx_file.names import PLACEHOLDER_DOMAIN
+from onnx_debug.torch_private import onnx_metadata
 
 LARGE = 3000  # nodes; above this a browser needs seconds to lay the graph out
 _PAYLOAD = 1024  # bytes; larger constants are shown by type and shape only

@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 
-from onnx_debug.compat.tensors import tree_leaves
 from onnx_debug.onnx_file.runnable import Runnable
 from onnx_debug.request.case import Case, Inputs
 from onnx_debug.request.inputs import forward_signature
+from onnx_debug.torch_private.tensors import tree_leaves
 
 
 def graph_leaves(case: Case, inputs: Inputs) -> list[Any]:

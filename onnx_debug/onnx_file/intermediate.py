@@ -11,10 +11,10 @@ import onnx
 import torch
 from torch import fx
 
-from onnx_debug.compat import symbols
 from onnx_debug.onnx_file import runtime
 from onnx_debug.onnx_file.feeds import feeds_for
 from onnx_debug.onnx_file.runnable import make_runnable
+from onnx_debug.torch_private import symbols
 
 
 class OnnxValues:

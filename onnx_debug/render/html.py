@@ -95,7 +95,7 @@ def fragment(
         _notes(d, cell_name),
         _folded(d, most),
     )
-    return tag("section", tag("style", Markup(_style())), report, class_="onnx-debug")
+    return tag("section", tag("style", style()), report, class_="onnx-debug")
 
 
 def small(d: Diagnosis, *, cell_name: CellName | None = None, most: int = 16_000) -> str:
@@ -133,8 +133,9 @@ def _end_of(text: str, longest: int) -> str:
 
 
 @cache
-def _style() -> str:
-    return (files("onnx_debug.render") / "report.css").read_text(encoding="utf-8")
+def style() -> Markup:
+    """The style sheet, scoped to `.onnx-debug`."""
+    return Markup((files("onnx_debug.render") / "report.css").read_text(encoding="utf-8"))
 
 
 def _verdict(d: Diagnosis) -> Markup:

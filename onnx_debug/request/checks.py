@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 
-from onnx_debug.compat.dynamic_shapes import reads_names
 from onnx_debug.request.dims import (
     bounds,
     dim_name,
@@ -21,6 +20,7 @@ from onnx_debug.request.entries import Entry, Reading, leaves_by_key, read_axes,
 from onnx_debug.request.inputs import Inputs, Leaf, names_of
 from onnx_debug.request.matching import looks_like_output, nearest
 from onnx_debug.request.problem import Problem, count, describe, quoted
+from onnx_debug.torch_private.dynamic_shapes import reads_names
 
 _SHAPES, _AXES = "dynamic_shapes", "dynamic_axes"
 

@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch.export import Dim
 
-from onnx_debug.compat.dynamic_shapes import reads_names
 from onnx_debug.request.checks import known_names
 from onnx_debug.request.dims import (
     bounds,
@@ -24,6 +23,7 @@ from onnx_debug.request.entries import Entry, read_axes, read_shapes
 from onnx_debug.request.inputs import Inputs, Keys, Leaf, children, like, names_of
 from onnx_debug.request.matching import UnclearError, assign
 from onnx_debug.request.spell import identifier
+from onnx_debug.torch_private.dynamic_shapes import reads_names
 
 Options = dict[str, Any]
 

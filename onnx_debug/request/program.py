@@ -9,11 +9,11 @@ import torch
 from torch import nn
 from torch.export import Dim, ExportedProgram
 
-from onnx_debug.compat import symbols
 from onnx_debug.data.errors import CaseError
 from onnx_debug.request.entries import Entry
 from onnx_debug.request.inputs import read_inputs
 from onnx_debug.request.meant import to_shapes
+from onnx_debug.torch_private import symbols
 
 NOTE = (
     "The model is a torch.export.ExportedProgram, whose modules are one flat graph: it was captured "

@@ -6,10 +6,10 @@ import sys
 
 import torch
 
-from onnx_debug.compat import tensors
 from onnx_debug.request.case import Case
 from onnx_debug.runner.in_process import InProcessRunner
 from onnx_debug.runner.runner import Runner
+from onnx_debug.torch_private import tensors
 
 
 def open_runner(case: Case, *, isolate: bool, memory_limit: int | None) -> tuple[Runner, str]:

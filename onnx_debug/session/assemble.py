@@ -95,7 +95,7 @@ class Known:
             modules=self.report.modules if self.report is not None else self._modules,
             log=whole.log,
             dynamo=self.case.dynamo,
-            versions=_versions(),
+            versions=versions(),
             seconds=time.perf_counter() - self.start,
         )
 
@@ -218,7 +218,7 @@ def _graph_to_show(outcomes: Mapping[Trial, Outcome], replaced: frozenset[str]) 
     return partial[-1] if partial else None
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
     """The packages whose versions matter to an export."""
     return {name: _version(name) for name in _PACKAGES}
 

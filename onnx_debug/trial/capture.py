@@ -19,7 +19,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from onnx_debug.compat import exporter, graphs, modules, symbols
 from onnx_debug.data.failure import Clue, ClueKind
 from onnx_debug.data.stage import Stage
 from onnx_debug.eager.calls import Recording
@@ -28,6 +27,7 @@ from onnx_debug.eager.recorder import Recorder
 from onnx_debug.explain.exceptions import Frame, from_frames, with_decision
 from onnx_debug.explain.installed import is_library
 from onnx_debug.explain.locate import Locator
+from onnx_debug.torch_private import exporter, graphs, modules, symbols
 
 _LOGGERS = ("torch", "onnxscript", "onnx_ir")
 

@@ -20,10 +20,10 @@ import torch
 from onnx import TensorProto, helper
 from torch import fx, nn
 
-from onnx_debug.compat import graphs, onnx_metadata, symbols
 from onnx_debug.explain.exceptions import exception_chain
 from onnx_debug.explain.locate import Locator
 from onnx_debug.onnx_file import display
+from onnx_debug.torch_private import graphs, onnx_metadata, symbols
 
 logger = logging.getLogger(__name__)
 _TYPES = {

@@ -14,12 +14,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from onnx_debug.compat import modules, symbols
 from onnx_debug.eager.calls import Call
 from onnx_debug.eager.leaf import Leaf
 from onnx_debug.eager.module_names import ModuleNames
 from onnx_debug.eager.packing import pack, unpack
 from onnx_debug.onnx_file.names import PLACEHOLDER_DOMAIN
+from onnx_debug.torch_private import modules, symbols
 
 
 class StubError(Exception):

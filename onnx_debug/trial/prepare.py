@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from onnx_debug.compat import tensors
 from onnx_debug.data.outcome import Trial, TrialKind
 from onnx_debug.data.progress import Progress
 from onnx_debug.eager.calls import Call, Recording
@@ -22,6 +21,7 @@ from onnx_debug.explain import locate
 from onnx_debug.onnx_file.feeds import graph_leaves
 from onnx_debug.onnx_file.names import INNER
 from onnx_debug.request.case import Case
+from onnx_debug.torch_private import tensors
 from onnx_debug.trial import submodule
 from onnx_debug.trial.placeholders import Stub, install
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field, replace
 
 import torch
 
-from onnx_debug.compat import dynamic_shapes, exporter
 from onnx_debug.data.failure import Clue, Failure, signature
 from onnx_debug.data.outcome import Outcome, Trial, TrialKind
 from onnx_debug.data.stage import Mode, Stage, stages_before
@@ -22,6 +21,7 @@ from onnx_debug.eager.packing import PackingError, unpack
 from onnx_debug.eager.recorder import Recorder
 from onnx_debug.explain import exceptions, graph_nodes, traced_lines
 from onnx_debug.request.case import Case
+from onnx_debug.torch_private import dynamic_shapes, exporter
 from onnx_debug.trial import capture, partial_graph
 from onnx_debug.trial.load_run_compare import Check
 from onnx_debug.trial.placeholders import Stub, StubError

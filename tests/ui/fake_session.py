@@ -13,7 +13,6 @@ from typing import Any
 import onnx
 from onnx import TensorProto, helper
 
-from onnx_debug.compat import onnx_metadata
 from onnx_debug.data.culprit import Culprit, Proof, ProofKind
 from onnx_debug.data.diagnosis import Diagnosis, SearchState, Step
 from onnx_debug.data.errors import PausedError
@@ -23,6 +22,7 @@ from onnx_debug.data.module_info import ModuleCall, ModuleInfo, TensorInfo
 from onnx_debug.data.outcome import Outcome, Trial
 from onnx_debug.data.stage import Mode, Stage, Verdict
 from onnx_debug.onnx_file import display
+from onnx_debug.torch_private import onnx_metadata
 
 GUILTY = ("blocks.1.extra", "blocks.3.extra")
 PARTS = ("attention", "norm", "mlp", "extra")

@@ -21,7 +21,6 @@ from typing import Any, NoReturn, TypeVar
 
 import torch
 
-from onnx_debug.compat import exporter, native_threads
 from onnx_debug.data.call_tree import EagerReport
 from onnx_debug.data.errors import PausedError, SessionClosedError
 from onnx_debug.explain.locate import Locator
@@ -34,6 +33,7 @@ from onnx_debug.runner.forked.shared_memory import Shared
 from onnx_debug.runner.forked.worker import TICK, read
 from onnx_debug.runner.questions import Question
 from onnx_debug.runner.runner import Runner, UnansweredError
+from onnx_debug.torch_private import exporter, native_threads
 
 T = TypeVar("T")
 

@@ -22,8 +22,8 @@ from pathlib import Path
 import psutil
 import torch
 
-from onnx_debug.compat import native_threads
 from onnx_debug.runner import silence
+from onnx_debug.torch_private import native_threads
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h: the signal a process gets when its parent dies
 PR_SET_CHILD_SUBREAPER = 36  # the same: a descendant's orphans become this process's children

@@ -20,7 +20,6 @@ from typing import Any, NoReturn
 
 import torch
 
-from onnx_debug.compat import canary
 from onnx_debug.eager.calls import Call
 from onnx_debug.eager.module_names import ModuleNames
 from onnx_debug.eager.outputs import eager_outputs
@@ -31,6 +30,7 @@ from onnx_debug.runner.forked.recorders import Recorders
 from onnx_debug.runner.forked.shared_memory import Shared
 from onnx_debug.runner.forked.worker import TICK, Worker, read, write
 from onnx_debug.runner.questions import Context, FurtherCheck, Question, with_checks
+from onnx_debug.torch_private import canary
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 
-from onnx_debug.compat import custom_operators
 from onnx_debug.request.case import Case
 from onnx_debug.session.fixes.change import Change, Cost
 from onnx_debug.session.fixes.operators.decomposition import Decomposition
@@ -21,6 +20,7 @@ from onnx_debug.session.fixes.operators.registry import (
     name_of,
     table,
 )
+from onnx_debug.torch_private import custom_operators
 
 Table = dict[Any, Callable[..., Any]]
 

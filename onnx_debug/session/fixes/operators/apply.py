@@ -11,7 +11,7 @@ from torch import nn
 from torch.export import Dim, ExportedProgram
 from torch.utils import _pytree as pytree
 
-from onnx_debug.compat import exporter
+from onnx_debug.torch_private import exporter
 
 logger = logging.getLogger(__name__)
 

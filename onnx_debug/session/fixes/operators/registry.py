@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import fx
 
-from onnx_debug.compat import exporter, graphs
 from onnx_debug.session.fixes.operators.catalogue import (
     bessel,
     complex_numbers,
@@ -28,6 +27,7 @@ from onnx_debug.session.fixes.operators.catalogue import (
     sorting,
 )
 from onnx_debug.session.fixes.operators.decomposition import Decomposition
+from onnx_debug.torch_private import exporter, graphs
 
 SUBJECTS: dict[str, tuple[Decomposition, ...]] = {
     "Running extrema and products": running.ENTRIES,

@@ -15,7 +15,7 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from onnx_debug.compat import exporter, graphs, modules, onnx_metadata, symbols
+from onnx_debug.torch_private import exporter, graphs, modules, onnx_metadata, symbols
 
 _LOST = {
     "calls": "which module runs during an export is not seen",

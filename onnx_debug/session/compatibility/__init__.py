@@ -1,0 +1,1 @@
+"""What fits with what in this installation, found by trying."""
