@@ -167,14 +167,22 @@ class Notebook:
 
     def value(self, index: int) -> str:
         """What the cell's last expression shows as text."""
-        for _ in range(3):  # Notebook 7 forgets a cell that is run while its kernel is busy
-            outputs = self.run(index)
-            for _ in range(100):  # an output can come after the command has resolved
-                if outputs:
-                    return str(outputs[-1]["data"]["text/plain"])
-                self.page.wait_for_timeout(100)
-                outputs = self.page.evaluate(OUTPUTS, index)
+        outputs = self.run(index)
+        for _ in range(100):  # an output can come after the command has resolved
+            if outputs:
+                return str(outputs[-1]["data"]["text/plain"])
+            self.page.wait_for_timeout(100)
+            outputs = self.page.evaluate(OUTPUTS, index)
         raise TimeoutError(f"cell {index} shows nothing")
+
+    def becomes(self, index: int, text: str) -> None:
+        """The cell's last expression comes to show `text`: what the page tells the kernel can arrive after the cell."""
+        for _ in range(20):
+            shown = self.value(index)
+            if shown == text:
+                return
+            self.page.wait_for_timeout(200)
+        raise AssertionError(f"cell {index} shows {shown}, not {text}")
 
     def panel(self, which: int = 0) -> Any:
         """The panel on the page."""

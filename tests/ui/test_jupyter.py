@@ -75,7 +75,7 @@ def notebook(lab: Server, context: Any) -> Notebook:
         LIVE,
         STEPPED,
         "",
-        "shown.selected",
+        "str(shown.selected)",
         "other.diagnosis.trials[-1].module",
         GRAPH,
         "alone.selected",
@@ -110,7 +110,7 @@ def test_a_tree_click_highlights_the_nodes(ran: Notebook) -> None:
     panel.locator('[data-fqn="blocks.3.extra"]').click()
     ran.graph().locator("g.graph-node.select").wait_for(state="attached")
     assert ran.graph().locator("g.graph-node.select.od-mark").count() == 1
-    assert ran.value(4) == "'blocks.3.extra'"
+    ran.becomes(4, "'blocks.3.extra'")
 
 
 def test_a_node_click_selects_the_module(ran: Notebook, screenshots: Path) -> None:
@@ -120,7 +120,7 @@ def test_a_node_click_selects_the_module(ran: Notebook, screenshots: Path) -> No
     ran.graph().locator(MARKED.format("n670") + " .node-item-type").click()
     panel.locator('[data-fqn="blocks.4.attention"][aria-selected="true"]').wait_for()
     ran.page.screenshot(path=screenshots / "lab_graph.png")
-    assert ran.value(4) == "'blocks.4.attention'"
+    ran.becomes(4, "'blocks.4.attention'")
     panel.get_by_role("tab", name="Layer").click()
 
 
@@ -155,7 +155,7 @@ def test_try_alone_is_a_trial(ran: Notebook) -> None:
     panel.get_by_role("button", name="Try alone").click()
     panel.get_by_text("7 trials").wait_for()
     panel.locator("button:enabled", has_text="Try alone").wait_for()
-    assert ran.value(5) == "'blocks.2'"
+    ran.becomes(5, "'blocks.2'")
 
 
 def test_two_panels_on_a_page_keep_to_themselves(ran: Notebook) -> None:
@@ -238,7 +238,7 @@ def test_a_graph_on_its_own(ran: Notebook) -> None:
     inside.locator(MARKED.format("n5") + ".od-mark").wait_for(state="attached")
     inside.locator(MARKED.format("n4") + " .node-item-type").click()
     inside.locator(MARKED.format("n4") + ".select").wait_for(state="attached")
-    assert ran.value(7) == "['n4']"
+    ran.becomes(7, "['n4']")
 
 
 def test_the_theme_of_the_notebook_is_followed(ran: Notebook, screenshots: Path) -> None:
@@ -411,7 +411,7 @@ def test_the_magic_can_wait_for_the_first_step(
 def test_notebook_7_shows_the_panel(tmp_path: Path, context: Any, screenshots: Path) -> None:
     with serve(tmp_path, "notebook") as server:
         opened = Notebook(
-            server, context, "seven.ipynb", SETUP, LIVE.replace("1000", "60"), "shown.selected"
+            server, context, "seven.ipynb", SETUP, LIVE.replace("1000", "60"), "str(shown.selected)"
         )
         opened.run(0)
         opened.run(1)
@@ -419,7 +419,7 @@ def test_notebook_7_shows_the_panel(tmp_path: Path, context: Any, screenshots: P
         opened.panel().get_by_role("tab", name="Graph").click()
         opened.graph().locator("g.graph-node.select.od-mark").wait_for(state="attached")
         opened.page.screenshot(path=screenshots / "notebook7.png")
-        assert opened.value(2) == "'blocks.3.extra'"
+        opened.becomes(2, "'blocks.3.extra'")
         assert opened.outside() == []
         assert re.match(r"http://127", opened.page.url)
         opened.page.close()

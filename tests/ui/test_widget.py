@@ -130,6 +130,18 @@ def test_a_kernel_that_ends_is_said_and_leaves_no_button(
     assert opened.get_by_role("button", name="Try alone").count() == 0
 
 
+def test_news_under_a_pressed_pointer_does_not_swallow_the_click(widget: Any) -> None:
+    opened = widget(2)
+    row = opened.locator('[data-fqn="blocks.3.extra"]')
+    row.hover()
+    opened.mouse.down()
+    opened.evaluate("change('states', { 'blocks.3.extra': 'culprit' })")
+    assert row.get_attribute("data-state") == "untried"
+    opened.mouse.up()
+    opened.locator('[data-fqn="blocks.3.extra"][aria-selected="true"]').wait_for()
+    assert row.get_attribute("data-state") == "culprit"
+
+
 def test_a_channel_that_is_closed_is_said(widget: Any) -> None:
     opened = widget()
     opened.evaluate("window.deaf = true")

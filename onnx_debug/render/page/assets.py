@@ -18,6 +18,7 @@ _EXPORT = re.compile(r"^export (?=(?:function|const|class) (\w+))", re.M)
 SCRIPTS = (
     "dom",
     "divider",
+    "press",
     "graph",
     "nodelist",
     "tree",

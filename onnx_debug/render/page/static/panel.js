@@ -4,6 +4,7 @@ import { graphTab } from './graphtab.js';
 import { layer } from './layer.js';
 import { divider } from './divider.js';
 import { fixes, log, steps } from './lists.js';
+import { whilePressed } from './press.js';
 import { tabs } from './tabs.js';
 import { tree } from './tree.js';
 
@@ -222,58 +223,66 @@ export function panel(host, { act = null, select: onSelect = () => {}, graph: sh
         netron.setDark(dark);
     });
 
+    function update(change) {
+        const wasRunning = data.progress.running;
+        Object.assign(data, change);
+        if (change.rows) {
+            modules.setRows(change.rows);
+        }
+        if (change.replaced) {
+            modules.setReplaced(change.replaced);
+        }
+        if (change.states) {
+            modules.setStates(change.states);
+            netron.setStates(change.states);
+        }
+        if (change.steps) {
+            asked.clear(); // a trial may have seen sizes that were unknown
+            drawSteps();
+        }
+        if (change.view) {
+            netron.setView(change.view);
+        }
+        if (change.view || change.progress || 'live' in change || 'notice' in change) {
+            drawHead();
+        }
+        if ('live' in change) {
+            fit();
+        }
+        if (!chosenByUser && (change.rows || change.view) && data.rows.length) {
+            choose(data.view.culprits.length ? data.view.culprits[0].fqn : '', false);
+        } else if (change.rows && selected !== null) {
+            choose(selected, false);
+        } else if (Object.keys(change).some((name) => name !== 'progress') || data.progress.running !== wasRunning) {
+            drawLayer();
+        }
+        askForCalls();
+    }
+
+    function setCalls(fqn, calls) {
+        data.calls[fqn] = calls;
+        if (fqn === selected) {
+            drawLayer();
+        }
+    }
+
+    function openGraph(packed) {
+        drawn = true;
+        fit();
+        netron.open(...packed);
+    }
+
+    const { later, dispose: forgetPresses } = whilePressed(root);
+
     return {
         root,
         /** @param {Partial<Data>} change */
-        set(change) {
-            const wasRunning = data.progress.running;
-            Object.assign(data, change);
-            if (change.rows) {
-                modules.setRows(change.rows);
-            }
-            if (change.replaced) {
-                modules.setReplaced(change.replaced);
-            }
-            if (change.states) {
-                modules.setStates(change.states);
-                netron.setStates(change.states);
-            }
-            if (change.steps) {
-                asked.clear(); // a trial may have seen sizes that were unknown
-                drawSteps();
-            }
-            if (change.view) {
-                netron.setView(change.view);
-            }
-            if (change.view || change.progress || 'live' in change || 'notice' in change) {
-                drawHead();
-            }
-            if ('live' in change) {
-                fit();
-            }
-            if (!chosenByUser && (change.rows || change.view) && data.rows.length) {
-                choose(data.view.culprits.length ? data.view.culprits[0].fqn : '', false);
-            } else if (change.rows && selected !== null) {
-                choose(selected, false);
-            } else if (Object.keys(change).some((name) => name !== 'progress') || data.progress.running !== wasRunning) {
-                drawLayer();
-            }
-            askForCalls();
-        },
+        set: (change) => later(() => update(change)),
         choose,
-        setCalls(fqn, calls) {
-            data.calls[fqn] = calls;
-            if (fqn === selected) {
-                drawLayer();
-            }
-        },
+        setCalls: (fqn, calls) => later(() => setCalls(fqn, calls)),
         selected: () => selected,
         prepareGraph: netron.prepare,
-        openGraph(...packed) {
-            drawn = true;
-            fit();
-            netron.open(...packed);
-        },
+        openGraph: (...packed) => later(() => openGraph(packed)),
         setLog: logPage.set,
         forgetLog() {
             logAsked = pages.current() === 'log';
@@ -285,6 +294,7 @@ export function panel(host, { act = null, select: onSelect = () => {}, graph: sh
             clearInterval(clock);
             resized.disconnect();
             unwatch();
+            forgetPresses();
             modules.dispose();
             netron.dispose();
         },
