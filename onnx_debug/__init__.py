@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from onnx_debug.session.compatibility.look import compat
-    from onnx_debug.session.session import Session, diagnose
+    from onnx_debug.session.diagnose import diagnose
+    from onnx_debug.session.session import Session
 
 __version__ = "0.1.0"
 __all__ = ["Compatibility", "Diagnosis", "Session", "compat", "diagnose", "load_ipython_extension"]
@@ -25,7 +26,7 @@ __all__ = ["Compatibility", "Diagnosis", "Session", "compat", "diagnose", "load_
 _PLACES = {
     "Session": "onnx_debug.session.session",
     "compat": "onnx_debug.session.compatibility.look",
-    "diagnose": "onnx_debug.session.session",
+    "diagnose": "onnx_debug.session.diagnose",
 }
 
 

@@ -100,7 +100,7 @@ def _require_folder(file: Path | None) -> None:
 
 
 def _diagnose(keywords: dict[str, Any], *, quiet: bool) -> Diagnosis:
-    from onnx_debug.session.session import diagnose
+    from onnx_debug.session.diagnose import diagnose
 
     if quiet:
         return diagnose(**keywords)

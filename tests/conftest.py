@@ -10,7 +10,7 @@ import hypothesis
 import pytest
 
 from onnx_debug.frontends import intercept_export
-from onnx_debug.session import session
+from onnx_debug.session import diagnose as whole_search
 from tests import samples
 
 # Machines are shared and noisy: no example is too slow. Continuous integration judges a change, and
@@ -58,6 +58,6 @@ def engine(monkeypatch):
         )
         return fake.answers()
 
-    monkeypatch.setattr(session, "diagnose", diagnose)
+    monkeypatch.setattr(whole_search, "diagnose", diagnose)
     monkeypatch.setattr(intercept_export, "onnx_program", lambda diagnosis: "the program")
     return fake

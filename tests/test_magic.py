@@ -205,11 +205,11 @@ def test_on_failure_the_cell_ends_at_the_call(shell, engine, capsys):
 def test_the_true_exporter_is_there_while_the_engine_works(shell, engine, monkeypatch):
     import torch
 
-    from onnx_debug.session import session
+    from onnx_debug.session import diagnose
 
     original, seen = torch.onnx.export, []
     monkeypatch.setattr(
-        session, "diagnose", lambda *_, **__: seen.append(torch.onnx.export) or engine.answer
+        diagnose, "diagnose", lambda *_, **__: seen.append(torch.onnx.export) or engine.answer
     )
     run(shell, "%%onnx_export\nimport torch\ntorch.onnx.export('model', (1,))")
     assert seen == [original]
@@ -280,7 +280,7 @@ def test_a_case_that_is_none_is_one_line(shell, engine, capsys, monkeypatch, cel
     def refuse(*_, **__):
         raise CaseError("the model is a str, not a torch.nn.Module")
 
-    monkeypatch.setattr("onnx_debug.session.session.diagnose", refuse)
+    monkeypatch.setattr("onnx_debug.session.diagnose.diagnose", refuse)
     assert (
         usage_error(shell, f"%%onnx_export\n{cell}", capsys)
         == "the model is a str, not a torch.nn.Module"

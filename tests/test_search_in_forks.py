@@ -11,7 +11,7 @@ from torch import nn
 
 from onnx_debug.data.culprit import ProofKind
 from onnx_debug.data.stage import Verdict
-from onnx_debug.session.session import diagnose
+from onnx_debug.session.diagnose import diagnose
 
 CALLERS: list[str] = []  # classes of the modules that are running: a module can see who calls it
 

@@ -33,7 +33,7 @@ def make_case(name: str) -> dict[str, Any]:
     if where.endswith(".py"):
         _require_function(Path(where), function)
     # What we need ourselves is imported before the user's folder comes to stand first.
-    import onnx_debug.session.session  # noqa: F401
+    import onnx_debug.session.diagnose  # noqa: F401
 
     module = _running(where, lambda: _import(where))
     make = getattr(module, function, None)

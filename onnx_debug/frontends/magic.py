@@ -195,7 +195,7 @@ class OnnxDebugMagics(Magics):
 
     def _in_line(self, keywords: dict[str, Any], options: argparse.Namespace) -> Diagnosis:
         """Search with one line of progress."""
-        from onnx_debug.session.session import diagnose
+        from onnx_debug.session.diagnose import diagnose
 
         if options.quiet:
             return diagnose(**keywords)
