@@ -207,6 +207,60 @@ def test_a_proven_culprit_is_or_holds_a_guilty_module(planted):
         assert any(Planted.is_inside(fault, finding.fqn) for fault in faults)
 
 
+def failing(planted, module):
+    """The stubs of the trials of a module that failed."""
+    return [
+        trial.stubs
+        for trial, outcome in planted.asked.items()
+        if trial.module == module and outcome.failed
+    ]
+
+
+@settings(max_examples=400)
+@given(suspicious_models())
+def test_own_code_is_claimed_only_where_nothing_else_was_left_or_no_child_fails(planted):
+    tree, search = planted.tree(), solve(planted)
+    for finding in search.findings.culprits:
+        if not finding.proof.own_code_trial:
+            continue
+        alike_built = [
+            planted.name(n)
+            for n in planted.numbers
+            if search._inquiry.built_alike(planted.name(n), finding.fqn)
+        ]
+        assert any(
+            any(set(tree.children(fqn)) <= stubs for stubs in failing(planted, fqn))
+            or all(
+                any(trial.module == child for trial in planted.asked)
+                for child in tree.children(fqn)
+            )
+            for fqn in alike_built
+        )
+
+
+@settings(max_examples=400)
+@given(suspicious_models())
+def test_necessary_is_claimed_only_by_a_failing_trial_with_all_others_replaced(planted):
+    findings = solve(planted).findings
+    for finding in findings.culprits:
+        if finding.proof.necessary:
+            others = findings.names - {finding.fqn, ""}
+            alone_is_left = len(findings.culprits) == 1
+            assert alone_is_left or any(
+                others <= stubs and finding.fqn not in stubs for stubs in failing(planted, "")
+            )
+
+
+@settings(max_examples=400)
+@given(suspicious_models())
+def test_what_is_not_proven_says_why(planted):
+    for finding in solve(planted).findings.culprits:
+        if finding.proof.kind is ProofKind.UNPROVEN:
+            assert finding.proof.reason
+        if finding.proof.own_code_trial and finding.proof.kind is ProofKind.ALONE:
+            assert not finding.proof.reason
+
+
 # --- order and cost
 
 

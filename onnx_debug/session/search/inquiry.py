@@ -79,6 +79,19 @@ class Inquiry:
         """The module's class name."""
         return self.tree.modules[fqn].class_name
 
+    def built_alike(self, one: str, other: str) -> bool:
+        """Whether two modules are of one class and call, inside, modules of the same classes in the same order."""
+        return self._classes(one) == self._classes(other)
+
+    def _classes(self, fqn: str) -> list[tuple[int, str]]:
+        """The class of a module and of each one called inside it, with its depth."""
+        found, waiting = [], [(fqn, 0)]
+        while waiting:
+            name, depth = waiting.pop()
+            found.append((depth, self.class_of(name)))
+            waiting += [(child, depth + 1) for child in self.children(name)]
+        return found
+
     def is_artefact(self, failure: Failure) -> bool:
         """Whether it shows only beside placeholders: at another stage than the model's own failure."""
         whole = self.findings.whole

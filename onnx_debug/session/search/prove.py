@@ -48,7 +48,7 @@ class Prover:
         for trial, why in self._ways_alone(fqn):
             outcome = yield from self._inquiry.ask(trial, f"does {fqn} fail alone{why}?")
             if outcome.failure is not None and alike(outcome.failure, failure):
-                return (yield from self._own_code(trial, outcome.failure, clue))
+                return (yield from self.own_code(trial, outcome.failure, clue))
         return None
 
     def each_alone(self, children: Iterable[str]) -> Steps:
@@ -91,14 +91,16 @@ class Prover:
         if answered is None or not answered.inputs_as_in_eager:
             yield replace(first, kind=TrialKind.EAGER_INPUTS), ", with its inputs as in eager"
 
-    # --- a module that fails alone: its own code, or a child's?
+    # --- a module that fails alone
 
-    def _own_code(self, trial: Trial, failure: Failure, clue: Clue) -> Proving:
+    def own_code(self, trial: Trial, failure: Failure, clue: Clue | None) -> Proving:
+        """The module of a trial that failed alone, or the child in it that is to blame."""
         fqn, inquiry = trial.module, self._inquiry
         own = next((found for found in failure.clues if inquiry.known(found.fqn) == fqn), None)
         if own is not None:  # seen again alone; what only the whole model told stays
-            clue = _with_what_led_there(own, clue) if inquiry.known(clue.fqn) == fqn else own
-        named = inquiry.known(clue.fqn) == fqn
+            whole = clue if clue is not None and inquiry.known(clue.fqn) == fqn else None
+            clue = _with_what_led_there(own, whole) if whole is not None else own
+        named = clue is not None and inquiry.known(clue.fqn) == fqn
         proven = Proof(ProofKind.ALONE, own_code_trial=True)
         culprit = Finding(fqn, True, proven, failure, trial.call, clue)
         twin = self._twin(fqn, failure)
@@ -116,7 +118,7 @@ class Prover:
             return culprit
         passes, says_so = (
             outcome.without_failure_at(failure.stage),
-            named and clue.kind in _NAMES_ITS_CODE,
+            named and clue is not None and clue.kind in _NAMES_ITS_CODE,
         )
         if says_so:  # the failure names a line of its own: whether children take part is open
             return replace(culprit, proof=Proof(ProofKind.ALONE))
@@ -127,18 +129,17 @@ class Prover:
         return found or self._interaction(culprit, children, named=named)
 
     def _twin(self, fqn: str, failure: Failure) -> Finding | None:
-        """Another instance of the class that was shown to fail alike: what is known of its code holds for the class."""
-        same = self._inquiry.tree.same_class(fqn)
+        """A module built alike that was shown to fail alike: what is known of its code holds for both."""
         for known in self._inquiry.findings.culprits:
             if (
-                known.fqn in same
+                self._inquiry.built_alike(known.fqn, fqn)
                 and known.proof.kind is ProofKind.ALONE
                 and alike(known.failure, failure)
             ):
                 return known
         return None
 
-    def _guilty_child(self, fqn: str, failure: Failure, clue: Clue) -> Proving:
+    def _guilty_child(self, fqn: str, failure: Failure, clue: Clue | None) -> Proving:
         """The first child that fails alone too, of a module that passes with all of them replaced."""
         for child in self._inquiry.children(fqn)[:CHILDREN_LIMIT]:
             trial = self._inquiry.alone(child)
@@ -146,7 +147,7 @@ class Prover:
                 trial, f"{fqn} passes with its children replaced: does {child} fail alone?"
             )
             if outcome.failure is not None and alike(outcome.failure, failure):
-                return (yield from self._own_code(trial, outcome.failure, clue))
+                return (yield from self.own_code(trial, outcome.failure, clue))
         return None
 
     def _interaction(self, around: Finding, children: Sequence[str], *, named: bool) -> Finding:
@@ -178,7 +179,7 @@ class Prover:
                 trial, f"{fqn} does not fail so alone: does {ancestor}, which calls it?"
             )
             if outcome.failure is not None and alike(outcome.failure, failure):
-                found = yield from self._own_code(trial, outcome.failure, clue)
+                found = yield from self.own_code(trial, outcome.failure, clue)
                 if found is not None and found.proof.kind is ProofKind.ANCESTOR:
                     self._inquiry.findings.notes.append(
                         f"{ancestor} fails alone, and none of the modules that it calls does so alone."

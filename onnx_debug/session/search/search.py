@@ -163,7 +163,7 @@ class Search:
         return self.findings.names != before
 
     def _ask_siblings(self, found: Finding) -> Steps:
-        """Ask the other instances of a culprit's class; they inherit what is known of its code."""
+        """Ask the other instances of a culprit's class; those that are built alike inherit what is known of its code."""
         name, innocent = self._inquiry.class_of(found.fqn), 0
         for fqn in self._inquiry.tree.same_class(found.fqn):
             if self._inquiry.is_closed(fqn):
@@ -177,6 +177,11 @@ class Search:
                     return
                 continue
             innocent = 0
+            if not self._inquiry.built_alike(found.fqn, fqn):
+                other = yield from self._prover.own_code(trial, outcome.failure, found.clue)
+                if other is not None:
+                    self.findings.add(other)
+                continue
             own = [clue for clue in outcome.failure.clues if self._inquiry.known(clue.fqn) == fqn]
             proof = Proof(ProofKind.ALONE, found.proof.own_code_trial, reason=found.proof.reason)
             clue = own[0] if own else found.clue
