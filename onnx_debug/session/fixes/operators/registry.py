@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -28,8 +29,9 @@ from onnx_debug.session.fixes.operators.catalogue import (
 )
 from onnx_debug.session.fixes.operators.decomposition import Decomposition
 from onnx_debug.torch_private import exporter, graphs
+from onnx_debug.torch_private.operators import ABSENT
 
-SUBJECTS: dict[str, tuple[Decomposition, ...]] = {
+_SUBJECTS: dict[str, tuple[Decomposition, ...]] = {
     "Running extrema and products": running.ENTRIES,
     "Sorting and order statistics": sorting.ENTRIES,
     "Searching and selecting": searching.ENTRIES,
@@ -47,6 +49,18 @@ SUBJECTS: dict[str, tuple[Decomposition, ...]] = {
     "Complex numbers": complex_numbers.ENTRIES,
     "No kernel in ONNX Runtime": no_kernel.ENTRIES,
 }
+
+
+def _present(entries: Iterable[Decomposition]) -> tuple[Decomposition, ...]:
+    """The entries for operators that this torch has."""
+    found = (
+        replace(entry, targets=tuple(one for one in entry.targets if one is not ABSENT))
+        for entry in entries
+    )
+    return tuple(entry for entry in found if entry.targets)
+
+
+SUBJECTS = {subject: _present(entries) for subject, entries in _SUBJECTS.items()}
 CATALOGUE: tuple[Decomposition, ...] = tuple(
     entry for entries in SUBJECTS.values() for entry in entries
 )

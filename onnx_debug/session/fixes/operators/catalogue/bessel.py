@@ -15,6 +15,7 @@ from torch import Tensor
 from onnx_debug.session.fixes.operators.catalogue.gamma import as_float
 from onnx_debug.session.fixes.operators.decomposition import Decomposition, example
 from onnx_debug.session.fixes.operators.samples import uniform
+from onnx_debug.torch_private.operators import aten
 
 
 def half_circle(x: Tensor) -> Tensor:
@@ -201,7 +202,6 @@ def spherical_bessel_j0(x: Tensor) -> Tensor:
     return torch.where(x.abs() < 1e-3, 1 - x * x / 6, ratio)
 
 
-aten = torch.ops.aten
 SIZES = ((3, 5), (7, 9), (4, 2))
 NEAR, WIDE, POSITIVE = uniform(-6, 6, *SIZES), uniform(-80, 80, *SIZES), uniform(0.01, 60, *SIZES)
 ENTRIES = (

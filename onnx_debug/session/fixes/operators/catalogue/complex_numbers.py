@@ -11,6 +11,7 @@ from torch import Tensor
 
 from onnx_debug.session.fixes.operators.decomposition import Decomposition, example
 from onnx_debug.session.fixes.operators.samples import complex_values, masks, normal
+from onnx_debug.torch_private.operators import aten
 
 
 def part_by_part(operator: Callable[..., Tensor], x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
@@ -133,7 +134,6 @@ def to_copy(x: Tensor, *, dtype: torch.dtype | None = None, **kwargs: Any) -> Te
     return torch.complex(real.to(dtype.to_real()), imag.to(dtype.to_real()))
 
 
-aten = torch.ops.aten
 NUMBERS = complex_values((2, 3, 4), (5, 3, 4), (3, 7, 4))
 
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from onnx_debug.session.fixes.operators.decomposition import Decomposition, example
 from onnx_debug.session.fixes.operators.samples import normal
+from onnx_debug.torch_private.operators import aten
 
 
 def norm_of(difference: Tensor, p: float) -> Tensor:
@@ -50,7 +51,6 @@ def pdist(x: Tensor, p: float = 2.0) -> Tensor:
     return norm_of(x[first] - x[second], p)
 
 
-aten = torch.ops.aten
 LEFT, RIGHT = normal((2, 5, 4), (3, 9, 4), (4, 30, 4)), normal((2, 6, 4), (3, 2, 4), (4, 40, 4))
 ENTRIES = (
     Decomposition(

@@ -8,6 +8,7 @@ from torch import Tensor
 from onnx_debug.session.fixes.operators.catalogue.gamma import as_float
 from onnx_debug.session.fixes.operators.decomposition import Decomposition, example
 from onnx_debug.session.fixes.operators.samples import changed, normal, whole, with_nans
+from onnx_debug.torch_private.operators import aten
 
 
 def hypot(x: Tensor, y: Tensor) -> Tensor:
@@ -113,7 +114,6 @@ def rrelu_functional(
     return rrelu(x, lower, upper, training, generator), torch.zeros_like(noise)
 
 
-aten = torch.ops.aten
 SIZES = ((3, 5), (7, 9), (4, 2))
 SIGNED_ZEROS = changed(
     whole(-1, 2, *SIZES, dtype=torch.float32), lambda x: torch.where(x < 0, -0.0, x)

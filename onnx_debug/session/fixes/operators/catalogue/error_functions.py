@@ -10,6 +10,7 @@ from torch import Tensor
 from onnx_debug.session.fixes.operators.catalogue.gamma import as_float
 from onnx_debug.session.fixes.operators.decomposition import Decomposition, example
 from onnx_debug.session.fixes.operators.samples import uniform
+from onnx_debug.torch_private.operators import aten
 
 
 def erfcx(x: Tensor) -> Tensor:
@@ -81,7 +82,6 @@ def ndtri(p: Tensor) -> Tensor:
     return torch.where(p < 0.5, -y, y)
 
 
-aten = torch.ops.aten
 SIZES = ((3, 5), (7, 9), (4, 2))
 ENTRIES = (
     Decomposition(

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from onnx_debug.session.fixes.operators.decomposition import Decomposition, example
 from onnx_debug.session.fixes.operators.samples import uniform, whole
+from onnx_debug.torch_private.operators import aten
 
 
 def as_float(x: Tensor) -> Tensor:
@@ -145,7 +146,6 @@ def igammac(a: Tensor, x: Tensor) -> Tensor:
     return incomplete_gamma(a, x)[1]
 
 
-aten = torch.ops.aten
 SIZES = ((3, 5), (7, 9), (4, 2))
 POSITIVE = uniform(0.05, 30, *SIZES)
 DOUBLE = uniform(-3, 30, *SIZES, dtype=torch.float64)

@@ -14,6 +14,7 @@ from onnx_debug.session.fixes.operators.catalogue.factorizations import linalg_q
 from onnx_debug.session.fixes.operators.catalogue.loops import scan
 from onnx_debug.session.fixes.operators.decomposition import Decomposition, example
 from onnx_debug.session.fixes.operators.samples import normal, symmetric
+from onnx_debug.torch_private.operators import aten
 
 
 def rounds(n: int, device: torch.device) -> Tensor:
@@ -216,7 +217,6 @@ def nuclear_norm(
     return total
 
 
-aten = torch.ops.aten
 SYMMETRIC = symmetric((2, 4), (5, 4), (3, 4))
 LARGER = symmetric((2, 15), (3, 15), (4, 15))
 TALL, WIDE = normal((2, 6, 4), (7, 6, 4), (3, 6, 4)), normal((2, 3, 5), (7, 3, 5), (4, 3, 5))

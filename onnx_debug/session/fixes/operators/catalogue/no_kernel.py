@@ -17,6 +17,7 @@ from torch import Tensor
 
 from onnx_debug.session.fixes.operators.decomposition import Decomposition, Example, example
 from onnx_debug.session.fixes.operators.samples import changed, normal, uniform, whole
+from onnx_debug.torch_private.operators import aten
 
 
 def in_float32(operator: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
@@ -243,7 +244,6 @@ def scatter_add(x: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
     return torch.scatter_add(x, dim, index, src[tuple(slice(size) for size in index.shape)])
 
 
-aten = torch.ops.aten
 SIZES = ((3, 5), (7, 9), (4, 2))
 DOUBLES = normal(*SIZES, dtype=torch.float64)
 UNITS = uniform(-1, 1, *SIZES, dtype=torch.float64)

@@ -10,6 +10,7 @@ from torch import Tensor
 from onnx_debug.session.fixes.operators.catalogue.gamma import as_float
 from onnx_debug.session.fixes.operators.decomposition import Decomposition, Example, example
 from onnx_debug.session.fixes.operators.samples import uniform
+from onnx_debug.torch_private.operators import aten
 
 
 def by_recurrence(
@@ -121,7 +122,7 @@ def examples(call: Callable[[Tensor, int], Tensor]) -> tuple[Example, ...]:
     return (example(lambda x: call(x, 4), uniform(-2, 2, (3, 5), (7, 9), (4, 2))),)
 
 
-aten, special = torch.ops.aten, torch.special
+special = torch.special
 LIMITS = "Only with the degree as a number, not as a tensor."
 ENTRIES = tuple(
     Decomposition((target.n_scalar,), function, examples(call), limits=LIMITS)

@@ -11,6 +11,7 @@ from torch import Tensor
 from onnx_debug.session.fixes.operators.catalogue.no_kernel import in_float32
 from onnx_debug.session.fixes.operators.decomposition import Decomposition, example
 from onnx_debug.session.fixes.operators.samples import normal, uniform
+from onnx_debug.torch_private.operators import aten
 
 
 def bounds(size: int, out: int, device: torch.device) -> tuple[Tensor, Tensor]:
@@ -241,7 +242,6 @@ def batch_norm_functional(  # noqa: PLR0913, PLR0917 - the operator's arguments
     return y, mean, inverse, new_mean, new_var
 
 
-aten = torch.ops.aten
 CUBES = normal((2, 3, 5, 6, 7), (4, 3, 5, 6, 7), (3, 3, 5, 6, 7))
 IMAGES = normal((2, 3, 7, 9), (5, 3, 7, 9), (3, 3, 7, 9))
 ROWS = normal((2, 3, 7), (5, 3, 7), (3, 3, 7))

@@ -10,6 +10,7 @@ from torch import Tensor
 from onnx_debug.session.fixes.operators.catalogue.loops import scan
 from onnx_debug.session.fixes.operators.decomposition import Decomposition, example
 from onnx_debug.session.fixes.operators.samples import normal, whole, with_nans
+from onnx_debug.torch_private.operators import aten
 
 
 def running(
@@ -68,7 +69,6 @@ def cumprod(x: Tensor, dim: int, *, dtype: torch.dtype | None = None) -> Tensor:
     return scan(step, [torch.ones_like(values[0])], [values])[1].movedim(0, dim)
 
 
-aten = torch.ops.aten
 ENTRIES = (
     Decomposition(
         (aten.cummax.default,),

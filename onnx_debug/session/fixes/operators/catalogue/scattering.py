@@ -7,6 +7,7 @@ from torch import Tensor
 
 from onnx_debug.session.fixes.operators.decomposition import Decomposition, example
 from onnx_debug.session.fixes.operators.samples import normal, permutation, uniform, whole
+from onnx_debug.torch_private.operators import aten
 
 
 def scatter_reduce(
@@ -105,7 +106,6 @@ def diagonal_scatter(
     return torch.where(columns - rows == offset, spread, matrix).movedim((-2, -1), (dim1, dim2))
 
 
-aten = torch.ops.aten
 TARGET = normal((5, 3), (6, 4), (9, 2))
 SOURCE = normal((7, 3), (11, 4), (8, 2))
 INDEX = whole(0, 5, (7, 3), (11, 4), (8, 2))

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from onnx_debug.session.fixes.operators.decomposition import Decomposition, example
 from onnx_debug.session.fixes.operators.samples import ascending, masks, normal, whole
+from onnx_debug.torch_private.operators import aten
 
 
 def count_below(boundaries: Tensor, x: Tensor, *, right: bool, out_int32: bool) -> Tensor:
@@ -77,7 +78,6 @@ def nonzero_static(x: Tensor, *, size: int, fill_value: int = -1) -> Tensor:
     return torch.cat([found, fill])[steps]
 
 
-aten = torch.ops.aten
 SEQUENCES = ascending(whole(0, 8, (2, 9), (5, 7), (3, 12), dtype=torch.float32))
 BOUNDARIES = ascending(whole(0, 8, (9,), (7,), (12,), dtype=torch.float32))
 VALUES = whole(-1, 9, (2, 4), (5, 3), (3, 6), dtype=torch.float32)

@@ -16,6 +16,7 @@ from onnx_debug.session.fixes.operators.samples import (
     symmetric,
     triangular,
 )
+from onnx_debug.torch_private.operators import aten
 
 
 def eliminate(a: Tensor, b: Tensor) -> Tensor:
@@ -215,7 +216,6 @@ def linalg_matrix_exp(a: Tensor) -> Tensor:
     return result
 
 
-aten = torch.ops.aten
 MATRIX = invertible((2, 5), (4, 7), (3, 20))
 RIGHT = normal((2, 5, 3), (4, 7, 2), (3, 20, 4))
 VECTOR = normal((2, 5), (4, 7), (3, 20))

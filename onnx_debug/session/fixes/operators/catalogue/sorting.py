@@ -11,6 +11,7 @@ from torch import Tensor
 
 from onnx_debug.session.fixes.operators.decomposition import Decomposition, example
 from onnx_debug.session.fixes.operators.samples import changed, normal, whole, with_nans
+from onnx_debug.torch_private.operators import aten
 
 
 def sort_stable(
@@ -136,7 +137,6 @@ def unique_consecutive(
     return flat[at], inverse, counts
 
 
-aten = torch.ops.aten
 ENTRIES = (
     Decomposition(
         (aten.sort.stable,),
