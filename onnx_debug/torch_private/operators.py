@@ -28,6 +28,9 @@ class _Operator:
     def __getattr__(self, overload: str) -> Any:
         return getattr(self._packet, overload, ABSENT)
 
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._packet(*args, **kwargs)
+
 
 class _Aten:
     def __getattr__(self, name: str) -> _Operator:
