@@ -134,6 +134,34 @@ def test_what_exports_with_other_numbers_is_no_fix(monkeypatch):
     assert "max difference" in tried.message
 
 
+class Rising(nn.Module):
+    def forward(self, x):
+        return x.cummax(-1).values
+
+
+class FollowsTheExample(Lies):
+    """Changes the class in place, and is right on the given inputs alone."""
+
+    title = "follow the example"
+
+    def apply(self, case):
+        answer = case.model(*case.args)
+        Rising.forward = lambda self, x: x * 0 + answer
+        return case
+
+
+def test_the_unchanged_model_answers_on_other_values_though_the_change_is_made_in_place(
+    monkeypatch,
+):
+    monkeypatch.setattr(find.operators, "proposals", lambda *_: [FollowsTheExample()])
+    monkeypatch.setattr(find.model, "proposals", lambda *_: [])
+    monkeypatch.setattr(find.call, "proposals", lambda *_: [])
+    found = onnx_debug.diagnose(nn.Sequential(nn.Identity(), Rising()).eval(), (X,))
+    assert found.fixes == ()
+    (tried,) = [step for step in found.trials if step.changed]
+    assert "on other inputs" in tried.message
+
+
 def test_a_trace_that_freezes_a_branch_is_no_fix(monkeypatch):
     monkeypatch.setattr(find.control_flow, "proposals", lambda *_: [])
     found = onnx_debug.diagnose(nn.Sequential(nn.Linear(8, 8), Gate()).eval(), (X,))

@@ -68,11 +68,15 @@ class TryChangesFurther(Question[further_inputs.Beyond]):
     seconds: float
 
     def run(self, context: Context) -> further_inputs.Beyond:
-        """Compare with the unchanged model, or with the changed one where its answers are new by intent."""
-        case = changed(context.case, self.changes)
-        eager = context.eager_outputs
-        if case.own_answers:
-            eager = _Changed(case)
+        """Compare with the unchanged model, or with the changed one where its answers are new by intent.
+
+        The unchanged model answers from this process, or from a fork of it: so nothing is changed
+        here but the call. The file was made elsewhere.
+        """
+        new = any(change.new_answers for change in self.changes)
+        applied = self.changes if new else [change for change in self.changes if change.is_call]
+        case = changed(context.case, applied)
+        eager = _Changed(case) if new else context.eager_outputs
         return further_inputs.look_beyond(
             case, self.outcome, eager, context.progress.stage, self.seconds
         )
