@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from onnx_debug.data.comparison import Asked, Comparison, Edge, EdgeKind, NodeError
 from onnx_debug.data.culprit import Culprit, Proof, ProofKind
 from onnx_debug.data.diagnosis import Diagnosis, SearchState, Step, Written
 from onnx_debug.data.failure import Clue, ClueKind, Failure, Source
-from onnx_debug.data.fix import Fix
+from onnx_debug.data.fix import Fix, PartWay
 from onnx_debug.data.module_info import ModuleInfo, TensorInfo
 from onnx_debug.data.outcome import Outcome
 from onnx_debug.data.stage import Mode, Stage, Verdict, skipped
@@ -113,6 +115,14 @@ RENAME = Fix(
     Outcome(passed=tuple(Stage)),
     0.0,
     code=CALL,
+)
+
+
+FURTHER = PartWay(
+    "choose with torch.where in line 11",
+    "Both branches are computed.",
+    failure(),
+    diff="-if y.sum() > 0:\n+y = torch.where(",
 )
 
 
@@ -277,6 +287,7 @@ ALL = {
     "exported": exported(),
     "single": diagnosis(culprit(), fixes=(FIX,)),
     "three": three(),
+    "part_way": replace(three(), fixes=(), part_way=FURTHER),
     "eighteen": eighteen(),
     "bad_request": bad_request(),
     "answers_wrongly": answers_wrongly(),

@@ -31,7 +31,7 @@ def test_ends_with_the_next_step(name):
 
 def test_single_culprit_golden():
     assert render(samples.diagnosis(samples.culprit(), fixes=(samples.FIX,))) == (
-        "✗ blocks.7.extra (BadQr) stops the export at translate: aten::linalg_qr has no ONNX translation.\n"
+        "✗ blocks.7.extra (BadQr) stops the export at translate: aten::linalg_qr has no ONNX translation. It exports with 1 change.\n"
         "  /home/me/model.py:17  return x + torch.linalg.qr(x[0])[0].sum()\n"
         "  inputs                x float32[batch, 8, 16]\n"
         "  Proven: it fails alone, by its own code; with it replaced the other 102 modules export, load, run and match (9 trials, 3.4 s).\n"
@@ -41,7 +41,7 @@ def test_single_culprit_golden():
 
 def test_several_culprits_are_numbered():
     first, *rest = render(samples.three()).splitlines()
-    assert first == "✗ Export stops at translate: 3 of 103 modules block it."
+    assert first.startswith("✗ Export stops at translate: 3 of 103 modules block it.")
     assert rest[0].split() == [
         "1",
         "blocks.7.extra",
@@ -188,3 +188,11 @@ def test_a_module_that_only_holds_the_fault_is_not_said_to_fail_by_its_own_code(
     text = render(samples.diagnosis(held))
     assert "Proven: it is the smallest module that fails alone" in text
     assert "own code" not in text
+
+
+def test_changes_that_only_help_a_part_are_no_fix():
+    text = render(samples.ALL["part_way"])
+    (line,) = [line for line in text.splitlines() if "no fix" in line]
+    assert "torch.where" in line
+    assert "stops at translate" in line
+    assert "It exports with" not in text

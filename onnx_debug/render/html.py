@@ -14,7 +14,7 @@ from importlib.resources import files
 from onnx_debug.data.culprit import Culprit, ProofKind
 from onnx_debug.data.diagnosis import Diagnosis
 from onnx_debug.data.failure import Failure, Source
-from onnx_debug.data.fix import Fix
+from onnx_debug.data.fix import Fix, PartWay
 from onnx_debug.data.stage import Stage, StageResult
 from onnx_debug.render.issue import issue_text
 from onnx_debug.render.markup import Markup, join, tag
@@ -22,7 +22,7 @@ from onnx_debug.render.reasons import why
 from onnx_debug.render.source import ReadLines, excerpt, read_lines
 from onnx_debug.render.tables import asked, comparisons, steps, table, tensors
 from onnx_debug.render.text import render as render_text
-from onnx_debug.render.verdict import MARKS, TONES, headline, next_step
+from onnx_debug.render.verdict import MARKS, TONES, headline, next_step, part_way
 from onnx_debug.render.words import (
     STAGE_MARKS,
     CellName,
@@ -310,9 +310,14 @@ def _fixes(d: Diagnosis) -> Iterator[Markup]:
             class_="fix",
             open=index == 0,
         )
+    if further := part_way(d):
+        assert d.part_way is not None
+        summary = tag("summary", tag("b", further), tag("span", "no fix", class_="badge open"))
+        said = tag("p", d.part_way.explanation)
+        yield tag("details", summary, said, _change(d.part_way), class_="fix")
 
 
-def _change(fix: Fix) -> Iterator[Markup]:
+def _change(fix: Fix | PartWay) -> Iterator[Markup]:
     if fix.diff:
         yield tag("pre", (_diff_line(line) for line in fix.diff.splitlines()), class_="code")
     if fix.code:

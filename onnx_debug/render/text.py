@@ -11,7 +11,7 @@ from onnx_debug.data.failure import Source
 from onnx_debug.data.stage import Stage
 from onnx_debug.render.messages import first_line, shorten
 from onnx_debug.render.reasons import clue_of, why
-from onnx_debug.render.verdict import MARKS, headline, next_step
+from onnx_debug.render.verdict import MARKS, headline, next_step, part_way
 from onnx_debug.render.words import (
     CellName,
     agreement,
@@ -157,6 +157,8 @@ def _proof(d: Diagnosis) -> Iterator[str]:
         return
     yield f"  Proven: {shown} ({effort(d)})." if shown else f"  Tried: {effort(d)}."
     yield from (f"  Not proven: {line}" for line in unproven(d)[:2])
+    if further := part_way(d):
+        yield f"  Further, no fix: {further}."
     yield from (f"  Note: {note}" for note in d.notes[:2])
 
 

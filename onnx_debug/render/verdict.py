@@ -37,7 +37,7 @@ _WRITTEN = {
 def headline(d: Diagnosis) -> str:
     """The verdict: path, class, stage and reason in one line."""
     if d.failure is not None:
-        return _of_failure(d, d.failure)
+        return f"{_of_failure(d, d.failure)}{_exports_with(d)}"
     return {
         Verdict.PASSED: f"{d.model_class} exports, loads, runs and matches.",
         Verdict.UNRESOLVED: _of_unresolved(d),
@@ -73,6 +73,25 @@ def _of_failure(d: Diagnosis, failure: Failure) -> str:
     if d.search is SearchState.STOPPED:
         return f"Stopped after {_trials(d)}; found so far: {found}"
     return found
+
+
+def _exports_with(d: Diagnosis) -> str:
+    """That changes were found with which it exports."""
+    if not d.fixes or d.request:
+        return ""
+    return f" It exports with {plural(d.fixes[0].changes, 'change')}."
+
+
+def part_way(d: Diagnosis) -> str:
+    """How far changes get the export that do not make it pass; empty where there are none."""
+    if d.part_way is None or d.fixes:
+        return ""
+    failure = d.part_way.failure
+    clue = clue_of(failure, "")
+    at = f" in {clue.fqn}" if clue is not None and clue.fqn else ""
+    return (
+        f"{d.part_way.title}; the export then stops at {failure.stage}{at}: {reason(failure, clue)}"
+    )
 
 
 def _finding(d: Diagnosis, failure: Failure) -> str:

@@ -13,6 +13,7 @@ from onnx_debug.data.comparison import Asked, Comparison
 from onnx_debug.data.culprit import Culprit, ProofKind
 from onnx_debug.data.diagnosis import Diagnosis, Step
 from onnx_debug.data.failure import Failure
+from onnx_debug.data.fix import Fix, PartWay
 from onnx_debug.data.module_info import ModuleCall, TensorInfo
 from onnx_debug.data.stage import Mode, Stage, StageResult, StageState, Verdict
 from onnx_debug.render import words
@@ -20,7 +21,7 @@ from onnx_debug.render.messages import first_line
 from onnx_debug.render.page.sources import class_source
 from onnx_debug.render.reasons import why
 from onnx_debug.render.source import ReadLines, read_lines
-from onnx_debug.render.verdict import MARKS, TONES, headline, next_step
+from onnx_debug.render.verdict import MARKS, TONES, headline, next_step, part_way
 
 _LONGEST_ERROR = 20_000  # characters
 
@@ -41,10 +42,7 @@ def view(
         "stages": stages(d),
         "culprits": [_culprit(culprit, d.model_class, read, cell_name) for culprit in d.culprits],
         "error": "" if d.culprits or d.failure is None else _error(d.failure),
-        "fixes": [
-            _fix(fix.title, fix.explanation, fix.diff, fix.code, fix.max_abs_diff)
-            for fix in d.fixes
-        ],
+        "fixes": _fixes(d),
         "seen": [list(row) for row in words.seen(d)],
         "asked": [_asked(row) for row in d.asked],
         "comparisons": [_comparison(row) for row in d.comparisons],
@@ -209,14 +207,26 @@ def _said(step: Step) -> str:
     return f"{how[step.mode or Mode.ERROR]} at {step.stage}"
 
 
-def _fix(title: str, explanation: str, diff: str, code: str, max_abs_diff: float) -> dict[str, str]:
-    checked = f"checked: exports, runs, max diff {words.number(max_abs_diff)}"
+def _fixes(d: Diagnosis) -> list[dict[str, Any]]:
+    """What was tried and passed; where nothing did, what gets the export further."""
+    shown = [
+        _fix(fix, fix.title, f"✓ checked: exports, runs, max diff {words.number(fix.max_abs_diff)}")
+        for fix in d.fixes
+    ]
+    further = part_way(d)
+    if d.part_way is not None and further:
+        shown.append(_fix(d.part_way, further, "no fix: another cause is left"))
+    return shown
+
+
+def _fix(fix: Fix | PartWay, title: str, checked: str) -> dict[str, Any]:
     return {
         "title": title,
-        "explanation": explanation,
-        "diff": diff,
-        "code": code,
+        "explanation": fix.explanation,
+        "diff": fix.diff,
+        "code": fix.code,
         "checked": checked,
+        "passed": isinstance(fix, Fix),
     }
 
 

@@ -169,7 +169,8 @@ export function panel(host, { act = null, select: onSelect = () => {}, graph: sh
         strip.replaceChildren(...view.stages.map(({ name, state, mark: sign, said }) => h(`li.od-${state}`, { title: said },
             name, ' ', h('span', { 'aria-hidden': true }, sign), h('span.od-unseen', {}, ` ${said}`))));
         pages.reveal('fixes', view.fixes.length > 0);
-        pages.badge('fixes', view.fixes.length ? `${view.fixes.length} ✓` : '');
+        const passed = view.fixes.filter((fix) => fix.passed).length;
+        pages.badge('fixes', passed ? `${passed} ✓` : '');
         fixesPage.replaceChildren(fixes(view.fixes));
         drawChips();
         drawStatus();
