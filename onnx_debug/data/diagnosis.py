@@ -217,7 +217,7 @@ class Diagnosis:
 
     @property
     def codes(self) -> tuple[str, ...]:
-        """The code of each culprit's cause, or of the failure where there is no culprit; `onnx_debug.explain` says more of each."""
+        """The code of each culprit's cause, or of the failure where there is no culprit; `onnx_debug.meaning` says more of each."""
         return self.forms.codes(self)
 
     def to_dict(self) -> dict[str, Any]:

@@ -64,20 +64,10 @@ ENTRIES = (
         "The exporter runs the model without numbers. Somewhere the code asks for one; its source "
         "cannot be read, so which question it is cannot be told.",
         "choose with torch.where or torch.cond, or compute it outside the model and pass it in.",
-        (Sign(_AT, exceptions=("GuardOnDataDependentSymNode",)),),
+        (Sign(_AT, exceptions=("GuardOnDataDependentSymNode", "DataDependentOutputException")),),
         says=("Could not guard on data-dependent expression",),
         lesson="06",
         page=COND,
-    ),
-    Entry(
-        "OD106",
-        "takes a tensor's value out into Python",
-        "The answer of an operator such as `torch.equal` is a Python value, which cannot be known "
-        "while the model is captured without numbers.",
-        "keep the value a tensor (no .item(), float(), .numpy()), or compute it outside and pass it in.",
-        (Sign(_AT, exceptions=("DataDependentOutputException",)),),
-        says=("DataDependentOutputException",),
-        lesson="06",
     ),
     Entry(
         "OD107",
@@ -157,16 +147,6 @@ ENTRIES = (
         "leave the check out during an export (if not torch.compiler.is_exporting(): ...), or say it with torch._check.",
         (Sign(_AT, checks=True),),
         legacy="leave the check out during an export (if not torch.onnx.is_in_onnx_export(): ...).",
-        quotes=True,
-    ),
-    Entry(
-        "OD114",
-        "an operation rejects its arguments under a strict capture",
-        "Dynamo runs the line on tensors without data, and torch refuses it: sizes that do not fit, "
-        "or an operation that needs memory.",
-        "change what {this} does, or leave it out of the exported model; d.failure.details has the error in full.",
-        (Sign(_AT, exceptions=("TorchRuntimeError", "Unsupported", "UserError")),),
-        says=("torch._dynamo.exc.TorchRuntimeError", "torch._dynamo.exc.Unsupported"),
         quotes=True,
     ),
     Entry(

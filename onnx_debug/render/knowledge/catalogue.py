@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-
 from onnx_debug.render.knowledge import (
     capture,
     eager,
@@ -21,11 +19,12 @@ GROUPS: dict[str, tuple[Entry, ...]] = {
     "Capture": capture.ENTRIES,
     "Translation": (*translate.FIRST, *operators.ENTRIES, *translate.LAST),
     "The request": request.ENTRIES,
-    "Loading and running the file": runtime.ENTRIES,
     "Numbers": numbers.ENTRIES,
+    "Loading and running the file": runtime.ENTRIES,
     "Crashes, hangs, memory": process.ENTRIES,
 }
-# The first that fits is meant, so within a group the special ones stand before the general ones.
+# The first that fits is meant: special ones stand before general ones, and what a trace froze says
+# more of a file that does not run than the node at which it stops.
 ENTRIES = tuple(entry for group in GROUPS.values() for entry in group)
 BY_CODE = {entry.code: entry for entry in ENTRIES}
 
@@ -36,5 +35,9 @@ def find(facts: Facts) -> Entry:
 
 
 def near(code: str, most: int = 3) -> list[str]:
-    """The codes that look most like one that nobody has."""
-    return difflib.get_close_matches(code.upper(), sorted(BY_CODE), n=most, cutoff=0.5)
+    """The codes that begin like one that nobody has."""
+
+    def beginning(known: str) -> int:
+        return sum(known.startswith(code.upper()[:length]) for length in range(1, len(code) + 1))
+
+    return sorted(sorted(BY_CODE), key=beginning, reverse=True)[:most]

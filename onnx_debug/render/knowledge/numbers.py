@@ -105,15 +105,6 @@ ENTRIES = (
         lesson="07",
     ),
     Entry(
-        "OD506",
-        "hard-codes a dimension that was requested as dynamic",
-        "A size became a number during the capture; with inputs of another size the file computes "
-        "something else.",
-        "keep that size symbolic (x.shape[i], no int(), no comparison), or leave the dimension out of dynamic_shapes.",
-        (Sign(_AT, clues=(ClueKind.SPECIALIZATION,)),),
-        lesson="03",
-    ),
-    Entry(
         "OD500",
         "ONNX Runtime returns other values than PyTorch",
         "The outputs differ in number, shape, type or values by more than is allowed, and no operator "

@@ -6,8 +6,6 @@ from onnx_debug.data.request_fault import RequestFault
 from onnx_debug.data.stage import Mode, Stage
 from onnx_debug.render.knowledge.entry import ONNX, Entry, Sign
 
-_CALL = "correct the call of torch.onnx.export; no layer is to blame."
-
 
 def _asks(fault: RequestFault) -> tuple[Sign, ...]:
     """Whatever such a request leads to, at whichever stage."""
@@ -140,22 +138,12 @@ ENTRIES = (
         _asks(RequestFault.SURROUNDINGS),
     ),
     Entry(
-        "OD313",
-        "the options do not fit this model",
-        "With default options the same model goes further, so an option is at fault, and none of them "
-        "is wrong by itself.",
-        _CALL,
-        _asks(RequestFault.UNEXPLAINED),
-        page=ONNX,
-        quotes=True,
-    ),
-    Entry(
         "OD300",
         "the request is refused",
         "The exporter refuses the call before it runs the model: an input of a class that it does "
-        "not know, or an option that it cannot read.",
-        "pass tensors and plain Python values only, in tuples, lists and dicts.",
-        (Sign((Stage.OPTIONS,)),),
+        "not know, an option that it cannot read, or options that do not fit the model together.",
+        "pass tensors and plain Python values only, in tuples, lists and dicts; leave out the options one by one.",
+        (Sign((Stage.OPTIONS,)), *_asks(RequestFault.UNEXPLAINED)),
         says=(
             "Unsupported input type",
             "Only tuples, lists and Variables are supported as JIT inputs",
