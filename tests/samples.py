@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from onnx_debug.data.comparison import Asked, Comparison, Edge, EdgeKind, NodeError
 from onnx_debug.data.culprit import Culprit, Proof, ProofKind
-from onnx_debug.data.diagnosis import Diagnosis, Fix, SearchState, Step, Written
+from onnx_debug.data.diagnosis import Diagnosis, SearchState, Step, Written
 from onnx_debug.data.failure import Clue, ClueKind, Failure, Source
+from onnx_debug.data.fix import Fix
 from onnx_debug.data.module_info import ModuleInfo, TensorInfo
 from onnx_debug.data.outcome import Outcome
 from onnx_debug.data.stage import Mode, Stage, Verdict, skipped

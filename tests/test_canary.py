@@ -32,6 +32,16 @@ def test_a_hook_that_sees_nothing_is_said(monkeypatch, home, hook, said):
 
 
 def test_a_diagnosis_says_what_this_torch_no_longer_shows(monkeypatch):
-    monkeypatch.setattr(canary, "check", lambda *, dynamo: ("This torch is not known well.",))
+    monkeypatch.setattr(canary, "check", lambda **_: ("This torch is not known well.",))
     found = onnx_debug.diagnose(torch.nn.Linear(2, 2).eval(), (torch.zeros(1, 2),), dynamo=False)
     assert "This torch is not known well." in found.notes
+
+
+@pytest.mark.parametrize("asked", [None, 13, 18, 20, "newest"])
+def test_the_tables_of_a_request_are_built_once(monkeypatch, asked):
+    monkeypatch.setattr(exporter, "_REGISTRIES", {})
+    exporter.build_operator_tables(asked)
+    built = set(exporter._REGISTRIES)
+    canary.check(dynamo=True, opset_version=asked)
+    assert set(exporter._REGISTRIES) == built
+    assert len(built) == 1

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from onnx_debug.data.comparison import Comparison
 from onnx_debug.data.culprit import Culprit, Proof
-from onnx_debug.data.diagnosis import Diagnosis, Fix, SearchState, Step
+from onnx_debug.data.diagnosis import Diagnosis, SearchState, Step
 from onnx_debug.data.failure import Clue, Failure, Source
+from onnx_debug.data.fix import Fix
 from onnx_debug.data.module_info import ModuleInfo, TensorInfo
 from onnx_debug.data.outcome import Outcome
 from onnx_debug.data.stage import Verdict

@@ -76,7 +76,7 @@ def faults(tmp_path, monkeypatch, border):
     place, name = BORDERS[border]
     original = getattr(place, name)
     monkeypatch.setattr(place, name, lambda *a, **k: made.at(original, *a, **k))
-    monkeypatch.setattr(canary, "check", lambda *, dynamo: None)  # the forks are warm already
+    monkeypatch.setattr(canary, "check", lambda **_: None)  # the forks are warm already
     return made
 
 

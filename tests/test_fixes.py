@@ -14,7 +14,7 @@ import onnx_debug
 from onnx_debug.data.stage import Verdict
 from onnx_debug.render.page.tree import states
 from onnx_debug.request.case import make_case
-from onnx_debug.session.fixes import find
+from onnx_debug.session.fixes import blockers
 from onnx_debug.session.fixes.change import Change, Cost
 from onnx_debug.session.fixes.families import call, operators
 from onnx_debug.session.fixes.families import model as model_family
@@ -125,9 +125,9 @@ class Lies(Change):
 
 
 def test_what_exports_with_other_numbers_is_no_fix(monkeypatch):
-    monkeypatch.setattr(find.operators, "proposals", lambda *_: [Lies()])
-    monkeypatch.setattr(find.model, "proposals", lambda *_: [])
-    monkeypatch.setattr(find.call, "proposals", lambda *_: [])
+    monkeypatch.setattr(blockers.operators, "proposals", lambda *_: [Lies()])
+    monkeypatch.setattr(blockers.model, "proposals", lambda *_: [])
+    monkeypatch.setattr(blockers.call, "proposals", lambda *_: [])
     found = onnx_debug.diagnose(nn.Sequential(nn.Linear(8, 8), Running()).eval(), (X,))
     assert found.fixes == ()
     (tried,) = [step for step in found.trials if "lie" in step.why]
@@ -153,9 +153,9 @@ class FollowsTheExample(Lies):
 def test_the_unchanged_model_answers_on_other_values_though_the_change_is_made_in_place(
     monkeypatch,
 ):
-    monkeypatch.setattr(find.operators, "proposals", lambda *_: [FollowsTheExample()])
-    monkeypatch.setattr(find.model, "proposals", lambda *_: [])
-    monkeypatch.setattr(find.call, "proposals", lambda *_: [])
+    monkeypatch.setattr(blockers.operators, "proposals", lambda *_: [FollowsTheExample()])
+    monkeypatch.setattr(blockers.model, "proposals", lambda *_: [])
+    monkeypatch.setattr(blockers.call, "proposals", lambda *_: [])
     found = onnx_debug.diagnose(nn.Sequential(nn.Identity(), Rising()).eval(), (X,))
     assert found.fixes == ()
     (tried,) = [step for step in found.trials if step.changed]
@@ -163,7 +163,7 @@ def test_the_unchanged_model_answers_on_other_values_though_the_change_is_made_i
 
 
 def test_a_trace_that_freezes_a_branch_is_no_fix(monkeypatch):
-    monkeypatch.setattr(find.control_flow, "proposals", lambda *_: [])
+    monkeypatch.setattr(blockers.control_flow, "proposals", lambda *_: [])
     found = onnx_debug.diagnose(nn.Sequential(nn.Linear(8, 8), Gate()).eval(), (X,))
     assert found.fixes == ()
     (tried,) = [step for step in found.trials if "dynamo=False" in step.why]

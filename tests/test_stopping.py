@@ -148,7 +148,7 @@ def test_a_fork_server_that_hangs_does_not_outlive_its_user():
         from onnx_debug.torch_private import canary
         from onnx_debug.runner.forked import client
         client._WARM_UP = 0.0
-        canary.check = lambda dynamo: threading.Event().wait()
+        canary.check = lambda **_: threading.Event().wait()
         session = onnx_debug.Session(torch.nn.Linear(2, 2).eval(), (torch.randn(1, 2),), timeout=1.0, dynamo=False)
         threading.Thread(target=session.step, daemon=True).start()
         while len(children := psutil.Process().children(recursive=True)) < 2:

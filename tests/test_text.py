@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from onnx_debug.data.culprit import Proof, ProofKind
 from onnx_debug.data.diagnosis import SearchState
 from onnx_debug.data.failure import Source
 from onnx_debug.data.module_info import TensorInfo
@@ -180,3 +181,11 @@ def test_what_was_asked_and_works_is_listed():
         "  dynamic_shapes['x'][0] dynamic (rows): works with 1, 4."
         in render(samples.exported()).splitlines()
     )
+
+
+def test_a_module_that_only_holds_the_fault_is_not_said_to_fail_by_its_own_code():
+    proof = Proof(ProofKind.ANCESTOR, own_code_trial=True)
+    held = samples.culprit(own_code=False, proof=proof)
+    text = render(samples.diagnosis(held))
+    assert "Proven: it is the smallest module that fails alone" in text
+    assert "own code" not in text

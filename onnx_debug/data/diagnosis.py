@@ -15,36 +15,13 @@ from typing import Any, ClassVar, Protocol
 from onnx_debug.data.comparison import Asked, Comparison, Edge, NodeError
 from onnx_debug.data.culprit import Culprit
 from onnx_debug.data.failure import Failure
+from onnx_debug.data.fix import Fix, PartWay
 from onnx_debug.data.module_info import ModuleInfo
-from onnx_debug.data.outcome import Outcome
 from onnx_debug.data.plain import plain, rebuilt
 from onnx_debug.data.request_fault import RequestFault
 from onnx_debug.data.stage import Mode, Stage, StageResult, StageState, Verdict
 
 FORMAT_VERSION = 2
-
-
-@dataclass(frozen=True, repr=False)
-class Fix:
-    """A change that was applied to a copy of the case, exported again, run and compared. Nothing untried is a `Fix`.
-
-    Attributes:
-        diff: unified diff of the user's source; empty when the change is not one of source.
-        code: the call or the lines to use instead; empty when `diff` says it.
-        outcome: the whole case with the fix applied; always passed.
-        max_abs_diff: largest difference to the eager module, over all outputs and inputs: to the
-            unchanged one, unless `explanation` says that its answers are new.
-    """
-
-    title: str
-    explanation: str
-    outcome: Outcome
-    max_abs_diff: float
-    diff: str = ""
-    code: str = ""
-
-    def __repr__(self) -> str:
-        return f"<Fix: {self.title}>"
 
 
 class SearchState(StrEnum):
@@ -139,7 +116,9 @@ class Diagnosis:
             words; empty when nothing is.
         request_fault: which kind of mistake that is; None when nothing is wrong with it.
         search: where the search is; unless it is finished, what stands here was found so far.
-        fixes: changes that were tried and pass.
+        fixes: changes that were tried and pass, best first: what costs the user least, then what comes
+            nearest to eager.
+        part_way: where there is no fix: changes that were tried and get the export further.
         written: the file at the user's own path, if there is one.
         unwritten: of an export that passes, why there is none.
         onnx_path: the exported model; or the partial graph, with each culprit as one placeholder
@@ -170,6 +149,7 @@ class Diagnosis:
     stages: tuple[StageResult, ...] = ()
     search: SearchState = SearchState.NOT_BEGUN
     fixes: tuple[Fix, ...] = ()
+    part_way: PartWay | None = None
     written: Written | None = None
     unwritten: str = ""
     onnx_path: str | None = None

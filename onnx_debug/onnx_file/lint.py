@@ -13,6 +13,8 @@ from typing import Any
 
 import onnx
 
+from onnx_debug.torch_private import graphs, onnx_metadata
+
 _LIMIT = 60.0  # seconds
 _MOST = 20
 _NODE = re.compile(r"node[/\[](\d+)")  # of the main graph
@@ -49,10 +51,7 @@ def _lines(said: Any, model: onnx.ModelProto) -> Iterator[str]:
 
 def _where(node: onnx.NodeProto) -> str:
     """The module and the line that a node was made of, as the exporter writes them into the file."""
-    held = {entry.key: entry.value for entry in node.metadata_props}
-    names = re.findall(r"'([^']*)'", held.get("pkg.torch.onnx.name_scopes", ""))
-    module = names[-2] if len(names) > 1 else ""
-    lines = re.findall(r'File "([^"]+)", line (\d+)', held.get("pkg.torch.onnx.stack_trace", ""))
-    line = f"{Path(lines[-1][0]).name}:{lines[-1][1]}" if lines else ""
-    said = ", ".join(filter(None, (module, line)))
+    lines = graphs.parse_stack_trace(onnx_metadata.read(node, onnx_metadata.STACK_TRACE) or "")
+    place = "".join(f"{Path(file).name}:{line}" for file, line in lines[-1:])
+    said = ", ".join(filter(None, (onnx_metadata.module_path(node), place)))
     return f" ({said})" if said else ""

@@ -12,8 +12,9 @@ from functools import cache
 from importlib.resources import files
 
 from onnx_debug.data.culprit import Culprit, ProofKind
-from onnx_debug.data.diagnosis import Diagnosis, Fix
+from onnx_debug.data.diagnosis import Diagnosis
 from onnx_debug.data.failure import Failure, Source
+from onnx_debug.data.fix import Fix
 from onnx_debug.data.stage import Stage, StageResult
 from onnx_debug.render.issue import issue_text
 from onnx_debug.render.markup import Markup, join, tag

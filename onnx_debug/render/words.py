@@ -192,7 +192,9 @@ def proof_words(culprit: Culprit) -> str:
 def _own_code(shown: list[Culprit]) -> str:
     """A guilty root is proven by its own code anyway; there it need not be said."""
     tried = all(
-        culprit.proof.own_code_trial and culprit.proof.kind is not ProofKind.ROOT
+        culprit.own_code
+        and culprit.proof.own_code_trial
+        and culprit.proof.kind is not ProofKind.ROOT
         for culprit in shown
     )
     return ", by its own code" if tried else ""

@@ -10,8 +10,9 @@ from functools import cache, cached_property
 
 from onnx_debug.data.call_tree import EagerReport, Tree
 from onnx_debug.data.culprit import Culprit, Proof, ProofKind
-from onnx_debug.data.diagnosis import Diagnosis, Fix, SearchState, Step, Written
+from onnx_debug.data.diagnosis import Diagnosis, SearchState, Step, Written
 from onnx_debug.data.failure import Failure
+from onnx_debug.data.fix import Fix, PartWay
 from onnx_debug.data.module_info import ModuleCall, ModuleInfo
 from onnx_debug.data.outcome import Outcome, Trial
 from onnx_debug.data.request_fault import RequestFault
@@ -50,6 +51,7 @@ class Known:
     request: str = ""
     request_fault: RequestFault | None = None
     fixes: tuple[Fix, ...] = ()
+    part_way: PartWay | None = None
     written: Written | None = None
     unwritten: str = ""
     state: SearchState = SearchState.NOT_BEGUN
@@ -87,6 +89,7 @@ class Known:
             stages=whole.stages if known else (),
             search=self.state,
             fixes=self.fixes,
+            part_way=self.part_way,
             written=self.written,
             unwritten=self.unwritten,
             onnx_path=_graph_to_show(self.outcomes, self.findings.names),

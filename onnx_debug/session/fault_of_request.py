@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from onnx_debug.data.diagnosis import Fix
+from onnx_debug.data.fix import Fix
 from onnx_debug.data.outcome import Trial, TrialKind
 from onnx_debug.data.request_fault import RequestFault
 from onnx_debug.request import remedy

@@ -277,7 +277,7 @@ class Session:
             self._fixing = None
             return None
         step = self._trials.ask_changed(f"try to {titles(changes)}", lambda: fixing.ask(changes))
-        self._known.fixes = tuple(fixing.fixes)
+        self._known.fixes, self._known.part_way = fixing.fixes, fixing.part_way
         return step
 
     def _finish(self) -> None:

@@ -41,22 +41,26 @@ class _Small(nn.Module):
         return y + 1 if x.shape[0] == 3 else y
 
 
-def check(*, dynamo: bool) -> tuple[str, ...]:
+def check(*, dynamo: bool, opset_version: Any = None) -> tuple[str, ...]:
     """Export a small model and return one note for each thing that our hooks no longer see in this torch.
 
     Random numbers stay as they are: a model that makes its weights when it first runs must make
     the same ones in every fork.
+
+    Args:
+        dynamo: which exporter.
+        opset_version: as the user asks for it: its tables are built.
     """
     with warnings.catch_warnings(), torch.random.fork_rng(devices=()):
         warnings.simplefilter("ignore")
-        missing = _dynamo() if dynamo else _legacy()
+        missing = _dynamo(opset_version) if dynamo else _legacy()
     return tuple(
         f"onnx_debug does not know this torch ({torch.__version__}) well: {_LOST[name]}."
         for name in missing
     )
 
 
-def _dynamo() -> list[str]:
+def _dynamo(opset_version: Any) -> list[str]:
     seen: dict[str, Any] = dict.fromkeys(("calls", "capture", "decomposition", "specialization"))
 
     def capture(make: Callable[[], Any], strict: bool) -> Any:
@@ -74,6 +78,7 @@ def _dynamo() -> list[str]:
             (torch.zeros(3, 2),),
             dynamo=True,
             dynamic_shapes=({0: torch.export.Dim.AUTO},),
+            opset_version=exporter.opset_of_registry(opset_version),
             verbose=False,
         )
     nodes = seen["capture"].graph.nodes if seen["capture"] is not None else ()
@@ -83,7 +88,7 @@ def _dynamo() -> list[str]:
         onnx_metadata.module_path(node) and onnx_metadata.read(node, onnx_metadata.STACK_TRACE)
         for node in written
     )
-    known = exporter.registered_targets(None, None)
+    known = exporter.registered_targets(opset_version, None)
     seen["registry"] = known is not None and known(torch.ops.aten.relu.default)
     return [name for name, found in seen.items() if not found]
 

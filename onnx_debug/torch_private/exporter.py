@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import onnx
 import torch
 
 logger = logging.getLogger(__name__)
@@ -64,9 +65,24 @@ def _copy_of_registry(registry: Any) -> Any:
     return twin
 
 
-def build_operator_tables() -> None:
-    """Build what `reuse_operator_registry` hands out. Touches nothing but this module's own tables."""
-    decompositions()
+def build_operator_tables(opset_version: Any = None) -> None:
+    """Build what `reuse_operator_registry` hands out for a request. Touches nothing but this module's own tables."""
+    decompositions(opset_version)
+
+
+def opset_of_registry(opset_version: Any) -> int | None:
+    """The opset whose translations the dynamo exporter takes for a request; None where it cannot be asked.
+
+    It has none for opsets below its lowest, and converts the finished file. What it would refuse
+    counts as no request.
+    """
+    try:
+        from torch.onnx._constants import ONNX_DEFAULT_OPSET
+        from torch.onnx._internal.exporter._constants import TORCHLIB_OPSET
+    except ImportError:
+        return None
+    fits = isinstance(opset_version, int) and opset_version <= onnx.defs.onnx_opset_version()
+    return max(opset_version if fits else ONNX_DEFAULT_OPSET, TORCHLIB_OPSET)
 
 
 @contextlib.contextmanager
@@ -81,16 +97,16 @@ def _without_log() -> Iterator[None]:
 
 
 def registered_targets(
-    opset_version: int | None, custom: dict[Any, Any] | None
+    opset_version: Any, custom: dict[Any, Any] | None
 ) -> Callable[[Any], bool] | None:
     """A predicate "this FX target has an ONNX translation", or None where the registry cannot be asked.
 
     Without it, operators without translation are found one trial at a time instead of all at once.
     """
     try:
-        from torch.onnx._internal.exporter import _constants, _registration
+        from torch.onnx._internal.exporter import _registration
 
-        opset = max(opset_version or _constants.TORCHLIB_OPSET, _constants.TORCHLIB_OPSET)
+        opset = opset_of_registry(opset_version)
         with reuse_operator_registry():
             known = _registration.ONNXRegistry.from_torchlib(opset_version=opset).is_registered
     except (ImportError, AttributeError, TypeError):
@@ -98,14 +114,14 @@ def registered_targets(
     return lambda target: target in (custom or {}) or bool(known(target))
 
 
-def decompositions() -> dict[Any, Any]:
+def decompositions(opset_version: Any = None) -> dict[Any, Any]:
     """The table by which the exporter decomposes a captured program; torch's usual one where it cannot be asked."""
     try:
-        from torch.onnx._internal.exporter import _constants, _decomp, _registration
+        from torch.onnx._internal.exporter import _decomp, _registration
 
         with reuse_operator_registry(), _without_log():
             registry = _registration.ONNXRegistry.from_torchlib(
-                opset_version=_constants.TORCHLIB_OPSET
+                opset_version=opset_of_registry(opset_version)
             )
             return _decomp.create_onnx_friendly_decomposition_table(
                 set(_decomp.get_onnx_implemented_overloads(registry))

@@ -142,12 +142,12 @@ def _proof(culprit: Culprit) -> list[dict[str, str]]:
     """What was shown and what was not: sentence and answer (yes, no, open)."""
     proof = culprit.proof
     sentences = [(words.proof_words(culprit), None if proof.kind is ProofKind.UNPROVEN else True)]
-    if proof.own_code_trial is not None:
+    if culprit.own_code:
         sentences.append(
             ("its own code is at fault, not a module that it calls", proof.own_code_trial)
         )
-    elif culprit.own_code:
-        sentences.append(("its own code", None))
+    elif proof.own_code_trial:
+        sentences.append(("no module that it calls fails alone", True))
     if proof.necessary is not None:
         sentences.append(("fails the whole model by itself", proof.necessary))
     facts = [

@@ -62,7 +62,8 @@ class ForkedRunner(Runner):
 
     def __init__(self, case: Case, *, memory_limit: int | None = None) -> None:
         if case.dynamo:
-            exporter.build_operator_tables()  # here, so that the next diagnosis finds them made
+            # Here, so that the next diagnosis finds them made.
+            exporter.build_operator_tables(case.options.get("opset_version"))
         super().__init__(case)
         limit = memory.free() if memory_limit is None else memory_limit
         threads = torch.get_num_threads()

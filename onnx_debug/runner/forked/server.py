@@ -203,7 +203,9 @@ class _Server:
             contextlib.redirect_stderr(io.StringIO()),
             contextlib.suppress(Exception),  # a trial will say it
         ):
-            self._notes = canary.check(dynamo=case.dynamo)
+            self._notes = canary.check(
+                dynamo=case.dynamo, opset_version=case.options.get("opset_version")
+            )
         gc.freeze()  # a collection in a fork would touch, and so copy, every object there is
         self._warm = True
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import difflib
 import inspect
 import linecache
@@ -14,6 +15,8 @@ from typing import Any
 from torch import nn
 
 from onnx_debug.data.failure import Source
+from onnx_debug.request.case import Case
+from onnx_debug.session.fixes.change import Change, Cost
 
 # Makes of the source of a function, and a line in it that counts from 1, the new source.
 Edit = Callable[[str, int], str]
@@ -21,6 +24,67 @@ Edit = Callable[[str, int], str]
 
 class NoRewriteError(Exception):
     """The lines cannot be rewritten; the message says why."""
+
+
+@dataclass(frozen=True)
+class Rewrite(Change):
+    """Lines of the user's code, written otherwise.
+
+    Attributes:
+        source: the line that fails.
+    """
+
+    source: Source
+
+    @property
+    def likely(self) -> bool:
+        """It answers to what fails."""
+        return True
+
+    @property
+    def cost(self) -> Cost:
+        """The user's own code changes."""
+        return Cost.SOURCE
+
+    def apply(self, case: Case) -> Case:
+        """With the function rewritten, for every module of the class."""
+        install(case.model, self.source, self.edit)
+        return case
+
+    def diff(self, case: Case) -> str:
+        """What is changed in the file."""
+        return diff(case.model, self.source, self.edit)
+
+    def fits(self, case: Case) -> bool:
+        """Whether the function can be rewritten so."""
+        try:
+            return bool(self.diff(case))
+        except (NoRewriteError, SyntaxError):
+            return False
+
+    def edit(self, text: str, line: int) -> str:
+        """The new source of the function whose `line`, counted from 1, fails.
+
+        Raises:
+            NoRewriteError: it has another form.
+        """
+        raise NotImplementedError
+
+
+def name_of(node: ast.Attribute) -> ast.Name:
+    """The last name of `value.name`, as an expression of its own: `value` may stand in parentheses."""
+    line, end = node.end_lineno or node.lineno, node.end_col_offset or 0
+    begin = end - len(node.attr.encode())
+    return ast.Name(node.attr, lineno=line, col_offset=begin, end_lineno=line, end_col_offset=end)
+
+
+def with_span(text: str, node: ast.expr, new: str) -> str:
+    """The text with other words in the place of an expression of it."""
+    lines = text.splitlines(keepends=True)
+    first, last = node.lineno - 1, (node.end_lineno or node.lineno) - 1
+    before = lines[first].encode()[: node.col_offset].decode()
+    after = lines[last].encode()[node.end_col_offset :].decode()
+    return "".join([*lines[:first], before + new + after, *lines[last + 1 :]])
 
 
 @dataclass(frozen=True)

@@ -142,6 +142,8 @@ class Prover:
     def _guilty_child(self, fqn: str, failure: Failure, clue: Clue | None) -> Proving:
         """The first child that fails alone too, of a module that passes with all of them replaced."""
         for child in self._inquiry.children(fqn)[:CHILDREN_LIMIT]:
+            if child in self._inquiry.findings.names:
+                continue  # the module failed with it replaced
             trial = self._inquiry.alone(child)
             outcome = yield from self._inquiry.ask(
                 trial, f"{fqn} passes with its children replaced: does {child} fail alone?"
@@ -151,12 +153,22 @@ class Prover:
         return None
 
     def _interaction(self, around: Finding, children: Sequence[str], *, named: bool) -> Finding:
-        """A module that fails alone although none of its children does."""
-        asked = len(children) <= CHILDREN_LIMIT
-        reason = "" if asked else f"only {CHILDREN_LIMIT} of its children were asked alone"
+        """A module that fails alone although none of its children does, as far as they answered."""
+        reason = ""
+        unknown = [child for child in children[:CHILDREN_LIMIT] if not self._is_known(child)]
+        if len(children) > CHILDREN_LIMIT:
+            reason = f"only {CHILDREN_LIMIT} of its children were asked alone"
+        elif unknown:
+            reason = f"whether {' or '.join(unknown)} fails alone could not be found out"
         kind = ProofKind.ALONE if named else ProofKind.ANCESTOR
-        proof = Proof(kind, own_code_trial=asked or None, reason=reason)
+        proof = Proof(kind, own_code_trial=None if reason else True, reason=reason)
         return replace(around, own_code=named, proof=proof)
+
+    def _is_known(self, child: str) -> bool:
+        """Whether the child alone passed or failed, or is a culprit by itself."""
+        outcome = self._inquiry.answer(self._inquiry.alone(child))
+        answered = outcome is not None and not outcome.undecided
+        return answered or child in self._inquiry.findings.names
 
     # --- a module that passes alone, or fails otherwise
 

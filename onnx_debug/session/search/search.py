@@ -166,8 +166,8 @@ class Search:
         """Ask the other instances of a culprit's class; those that are built alike inherit what is known of its code."""
         name, innocent = self._inquiry.class_of(found.fqn), 0
         for fqn in self._inquiry.tree.same_class(found.fqn):
-            if self._inquiry.is_closed(fqn):
-                continue
+            if not fqn or self._inquiry.is_closed(fqn):
+                continue  # the root alone is the whole model
             trial = self._inquiry.alone(fqn)
             outcome = yield from self._ask(trial, f"another {name}: does it fail alone too?")
             if outcome.failure is None or not alike(outcome.failure, found.failure):
@@ -287,12 +287,17 @@ class Search:
         outcome = yield from self._ask(Trial("", others), why)
         if outcome.ok:
             culprits.remove(finding)
-            self.findings.notes.append(
-                f"{fqn} also fails alone, but does not block: with the others replaced the model passes."
-            )
+            self.findings.notes.append(f"{fqn} also fails alone, but {self._needless(fqn)}.")
             return
         proof = replace(finding.proof, necessary=True if outcome.failed else None)
         culprits[culprits.index(finding)] = replace(finding, proof=proof)
+
+    def _needless(self, fqn: str) -> str:
+        """Why the model can do without a culprit."""
+        around = [one for one in self._inquiry.tree.ancestors(fqn) if one in self.findings.names]
+        if around:
+            return f"it is a part of {around[0]}, which is to blame without it too"
+        return "does not block: with the others replaced the model passes"
 
     def _doubtful(self) -> list[Finding]:
         """Whose need is asked: all of a few; of many, those that hold another one or did not fail alone."""

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+from torch import nn
+
 from onnx_debug.data.failure import Failure
 from onnx_debug.data.stage import Stage
 from onnx_debug.request.case import Case
@@ -84,15 +86,21 @@ class FlatOutputs(Change):
 
     def lines(self, case: Case) -> str:
         """What the user writes."""
-        signature = forward_signature(case.model)
-        parameters = list(signature.parameters.values()) if signature is not None else []
-        taken = [str(one.replace(annotation=one.empty)) for one in parameters if _plain(one)]
-        given = [
-            one.name for one in parameters if one.kind is one.POSITIONAL_OR_KEYWORD and _plain(one)
-        ]
-        if len(given) < len(parameters) or not given:
-            taken, given = ["*args", "**kwargs"], ["*args", "**kwargs"]
+        taken, given = parameters_of(case.model)
         return _FLAT.format(taken=", ".join(taken), given=", ".join(given))
+
+
+def parameters_of(model: nn.Module) -> tuple[list[str], list[str]]:
+    """What the `forward` of a module around the model takes, and what it passes on, as source."""
+    signature = forward_signature(model)
+    parameters = list(signature.parameters.values()) if signature is not None else []
+    taken = [str(one.replace(annotation=one.empty)) for one in parameters if _plain(one)]
+    given = [
+        one.name for one in parameters if one.kind is one.POSITIONAL_OR_KEYWORD and _plain(one)
+    ]
+    if len(given) < len(parameters) or not given:
+        return ["*args", "**kwargs"], ["*args", "**kwargs"]
+    return taken, given
 
 
 def _plain(parameter: inspect.Parameter) -> bool:
@@ -103,6 +111,8 @@ def _plain(parameter: inspect.Parameter) -> bool:
 
 
 def proposals(case: Case, failure: Failure, fqns: set[str]) -> Iterator[Change]:
-    """Where the capture of the whole model fails at the model itself."""
-    if case.dynamo and failure.stage is Stage.CAPTURE and fqns <= {""}:
+    """Where an export of the whole model fails at the model itself, and not by an operator."""
+    if not case.dynamo or not fqns <= {""}:
+        return
+    if failure.stage is Stage.CAPTURE or (failure.stage is Stage.TRANSLATE and not failure.op):
         yield FlatOutputs()

@@ -16,6 +16,7 @@ from onnx_debug.data.stage import Stage
 from onnx_debug.request.case import Case
 from onnx_debug.request.entries import entries_of
 from onnx_debug.request.inputs import read_inputs
+from onnx_debug.request.keywords import last_opset
 from onnx_debug.request.meant import to_shapes
 from onnx_debug.session.fixes.change import Change, Cost
 
@@ -144,8 +145,78 @@ class SizesByTorch(Change):
         return replace(case, options={**options, "dynamic_shapes": to_shapes(inputs, free)})
 
 
+@dataclass(frozen=True)
+class WithoutOptimizer(Change):
+    """The graph as it was translated."""
+
+    @property
+    def title(self) -> str:
+        """What to do."""
+        return "export with optimize=False"
+
+    @property
+    def explanation(self) -> str:
+        """What it changes."""
+        return "The exporter's optimizer, which fails on this graph, is left out. ONNX Runtime has one of its own."
+
+    @property
+    def cost(self) -> Cost:
+        """One option."""
+        return Cost.CALL
+
+    @property
+    def is_call(self) -> bool:
+        """One option."""
+        return True
+
+    def apply(self, case: Case) -> Case:
+        """With the option."""
+        return replace(case, options={**case.options, "optimize": False})
+
+
+@dataclass(frozen=True)
+class OtherOpset(Change):
+    """Another version of the standard operators.
+
+    Attributes:
+        version: which.
+    """
+
+    version: int
+
+    @property
+    def title(self) -> str:
+        """What to do."""
+        return f"export with opset_version={self.version}"
+
+    @property
+    def explanation(self) -> str:
+        """What it changes."""
+        return "The file uses another version of the standard operators."
+
+    @property
+    def cost(self) -> Cost:
+        """One option."""
+        return Cost.CALL
+
+    @property
+    def is_call(self) -> bool:
+        """One option."""
+        return True
+
+    def apply(self, case: Case) -> Case:
+        """With the option."""
+        return replace(case, options={**case.options, "opset_version": self.version})
+
+
 def proposals(case: Case, failure: Failure) -> Iterator[Change]:
     """The calls that may help."""
+    if failure.stage in (Stage.LOAD, Stage.RUN):
+        asked = case.options.get("opset_version")
+        newest = last_opset(dynamo=case.dynamo)
+        yield from (OtherOpset(version) for version in (18, newest) if version != asked)
+    if failure.stage is Stage.OPTIMIZE:
+        yield WithoutOptimizer()
     if not case.dynamo:
         yield OtherExporter(dynamo=True)
         return

@@ -3,54 +3,20 @@
 from __future__ import annotations
 
 import ast
-import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypeGuard
 
 from onnx_debug.data.culprit import Culprit
-from onnx_debug.data.failure import ClueKind, Source
+from onnx_debug.data.failure import ClueKind
 from onnx_debug.data.stage import Stage
 from onnx_debug.request.case import Case
-from onnx_debug.session.fixes import rewrite
 from onnx_debug.session.fixes.change import Change, Cost
-from onnx_debug.session.fixes.rewrite import NoRewriteError
+from onnx_debug.session.fixes.rewrite import NoRewriteError, Rewrite, with_span
 
 
 @dataclass(frozen=True)
-class _Rewrite(Change):
-    """Lines of the user's code, written otherwise.
-
-    Attributes:
-        source: the line that fails.
-    """
-
-    source: Source
-
-    @property
-    def likely(self) -> bool:
-        """It answers to what fails."""
-        return True
-
-    @property
-    def cost(self) -> Cost:
-        """The user's own code changes."""
-        return Cost.SOURCE
-
-    def apply(self, case: Case) -> Case:
-        """With the function rewritten, for every module of the class."""
-        rewrite.install(case.model, self.source, self._edit)
-        return case
-
-    def diff(self, case: Case) -> str:
-        """What is changed in the file."""
-        return rewrite.diff(case.model, self.source, self._edit)
-
-    def _edit(self, text: str, line: int) -> str:
-        raise NotImplementedError
-
-
-@dataclass(frozen=True)
-class ChooseByWhere(_Rewrite):
+class ChooseByWhere(Rewrite):
     """`torch.where` in place of an `if` on a tensor's value."""
 
     @property
@@ -63,12 +29,13 @@ class ChooseByWhere(_Rewrite):
         """What it changes."""
         return "Both branches are computed, and their values are chosen by the condition."
 
-    def _edit(self, text: str, line: int) -> str:
+    def edit(self, text: str, line: int) -> str:
+        """The function with the line rewritten."""
         return chosen_by_where(text, line)
 
 
 @dataclass(frozen=True)
-class KeepSymbolic(_Rewrite):
+class KeepSymbolic(Rewrite):
     """The line without `int()` around sizes."""
 
     @property
@@ -81,8 +48,104 @@ class KeepSymbolic(_Rewrite):
         """What it changes."""
         return "A size stays symbolic; int() would make it the number that the given inputs have."
 
-    def _edit(self, text: str, line: int) -> str:
+    def edit(self, text: str, line: int) -> str:
+        """The function with the line rewritten."""
         return without_int(text, line)
+
+
+@dataclass(frozen=True)
+class DropTheCheck(Rewrite):
+    """Without an `if` that only raises."""
+
+    @property
+    def title(self) -> str:
+        """What to do."""
+        return f"leave the check out of line {self.source.line}"
+
+    @property
+    def explanation(self) -> str:
+        """What it changes."""
+        return "A file raises no exceptions: what the check guards against is to be looked at before it is run."
+
+    def edit(self, text: str, line: int) -> str:
+        """The function without the statement."""
+        return without_check(text, line)
+
+
+@dataclass(frozen=True)
+class AlwaysOneWay(Rewrite):
+    """One of the two ways of a branch, whatever the inputs are.
+
+    Attributes:
+        way: what the condition is taken for.
+    """
+
+    way: bool
+
+    @property
+    def title(self) -> str:
+        """What to do."""
+        return f"take the condition in line {self.source.line} for {self.way}"
+
+    @property
+    def explanation(self) -> str:
+        """What it changes."""
+        return (
+            "The file always goes one way. It was right on all inputs that were tried; "
+            "inputs that need the other way would be answered wrongly."
+        )
+
+    @property
+    def likely(self) -> bool:
+        """It is the last resort."""
+        return False
+
+    @property
+    def cost(self) -> Cost:
+        """The file may answer fewer inputs."""
+        return Cost.LESS
+
+    def edit(self, text: str, line: int) -> str:
+        """The function with the condition decided, wherever it is asked."""
+        return decided(text, line, self.way)
+
+
+def decided(text: str, line: int, way: bool) -> str:
+    """The source of a function with `True` or `False` for the condition of the branch in this line, and for its repetitions.
+
+    Raises:
+        NoRewriteError: no branch begins there.
+    """
+    tests = [node.test for node in ast.walk(ast.parse(text)) if _branches(node)]
+    here = [ast.dump(test) for test in tests if test.lineno <= line <= _end(test)]
+    if not here:
+        raise NoRewriteError("no branch begins in that line")
+    same = [test for test in tests if ast.dump(test) == here[0]]
+    for test in sorted(same, key=lambda test: (test.lineno, test.col_offset), reverse=True):
+        text = with_span(text, test, str(way))
+    return text
+
+
+def _branches(node: ast.AST) -> TypeGuard[ast.If | ast.IfExp]:
+    return isinstance(node, ast.If | ast.IfExp)
+
+
+def without_check(text: str, line: int) -> str:
+    """The source of a function without the `assert`, or the `if` that only raises, in this line.
+
+    Raises:
+        NoRewriteError: there is none, or nothing else is in its block.
+    """
+    for body in _bodies(ast.parse(text)):
+        for node in body:
+            raises = isinstance(node, ast.If) and not node.orelse
+            raises = raises and all(isinstance(one, ast.Raise) for one in node.body)  # type: ignore[attr-defined]
+            if not (raises or isinstance(node, ast.Assert)) or len(body) == 1:
+                continue
+            if node.lineno <= line <= _end(node):
+                lines = text.splitlines(keepends=True)
+                return "".join([*lines[: node.lineno - 1], *lines[_end(node) :]])
+    raise NoRewriteError("no check stands in that line")
 
 
 def chosen_by_where(text: str, line: int) -> str:
@@ -100,7 +163,7 @@ def chosen_by_where(text: str, line: int) -> str:
     for expression in ast.walk(tree):
         if isinstance(expression, ast.IfExp) and expression.lineno <= line <= _end(expression):
             new = _where(expression.test, expression.body, expression.orelse)
-            return _with_span(text, expression, ast.unparse(new))
+            return with_span(text, expression, ast.unparse(new))
     raise NoRewriteError("no branch begins in that line")
 
 
@@ -120,7 +183,7 @@ def without_int(text: str, line: int) -> str:
         ):
             inside = ast.get_source_segment(text, node.args[0]) or ast.unparse(node.args[0])
             atom = isinstance(node.args[0], ast.Name | ast.Call | ast.Attribute | ast.Subscript)
-            return _with_span(text, node, inside if atom else f"({inside})")
+            return with_span(text, node, inside if atom else f"({inside})")
     raise NoRewriteError("the line calls no int()")
 
 
@@ -205,27 +268,16 @@ def _tensor(side: ast.expr) -> ast.expr:
     return side
 
 
-def _with_span(text: str, node: ast.expr, new: str) -> str:
-    lines = text.splitlines(keepends=True)
-    first, last = node.lineno - 1, _end(node) - 1
-    before = lines[first].encode()[: node.col_offset].decode()
-    after = lines[last].encode()[node.end_col_offset :].decode()
-    return "".join([*lines[:first], before + new + after, *lines[last + 1 :]])
-
-
 def _end(node: ast.stmt | ast.expr) -> int:
     return node.end_lineno or node.lineno
 
 
 def proposals(case: Case, culprit: Culprit) -> Iterator[Change]:
     """What the guilty line may be written as."""
-    for change in _proposals(culprit):
-        with contextlib.suppress(NoRewriteError, SyntaxError):
-            change.diff(case)
-            yield change
+    yield from (change for change in _proposals(culprit) if change.fits(case))
 
 
-def _proposals(culprit: Culprit) -> Iterator[Change]:
+def _proposals(culprit: Culprit) -> Iterator[Rewrite]:
     source = culprit.source
     if source is None or culprit.failure.stage not in (Stage.CAPTURE, Stage.RUN, Stage.COMPARE):
         return
@@ -234,3 +286,6 @@ def _proposals(culprit: Culprit) -> Iterator[Change]:
         yield KeepSymbolic(source)
     if kinds & {ClueKind.FRAME, ClueKind.TRACER_WARNING, ClueKind.BAKED}:
         yield ChooseByWhere(source)
+        yield DropTheCheck(source)
+    if culprit.failure.stage is Stage.CAPTURE and ClueKind.FRAME in kinds:
+        yield from (AlwaysOneWay(source, way) for way in (False, True))

@@ -82,6 +82,24 @@ def _switch(name: str, value: Any) -> Callable[[Any], object]:
     return act
 
 
+def _scalar_buffers(model: nn.Module) -> list[tuple[nn.Module, str]]:
+    """Whole numbers that modules keep as tensors; not the counters of batch norm, which it writes to."""
+    return [
+        (module, name)
+        for module in model.modules()
+        if not isinstance(module, nn.modules.batchnorm._NormBase)
+        for name, buffer in module.named_buffers(recurse=False)
+        if buffer.dim() == 0 and not buffer.is_floating_point() and not buffer.is_complex()
+    ]
+
+
+def _make_numbers(model: nn.Module) -> None:
+    for module, name in _scalar_buffers(model):
+        number = getattr(module, name).item()
+        delattr(module, name)
+        setattr(module, name, number)
+
+
 _LINES = {
     "call model.eval()": _Preparation(
         "Dropout and batch statistics are for training; the file holds the model as it is used.",
@@ -119,6 +137,20 @@ _LINES = {
         "    module._forward_hooks.clear()\n"
         "    module._forward_pre_hooks.clear()",
         likely=True,
+    ),
+    "keep whole numbers as Python numbers": _Preparation(
+        "A number in a buffer is a tensor, whose value a capture does not know; as a Python number it is known. "
+        "It is no longer saved with the weights.",
+        lambda model: bool(_scalar_buffers(model)),
+        _make_numbers,
+        "from torch import nn\n\n"
+        "for module in model.modules():\n"
+        "    if not isinstance(module, nn.modules.batchnorm._NormBase):\n"
+        "        for name, buffer in list(module.named_buffers(recurse=False)):\n"
+        "            if buffer.dim() == 0 and not buffer.is_floating_point():\n"
+        "                delattr(module, name)\n"
+        "                setattr(module, name, buffer.item())",
+        stages=(Stage.CAPTURE,),
     ),
     'take attention of plain operators ("eager")': _Preparation(
         "Attention is computed step by step, and not by one fused operator.",
