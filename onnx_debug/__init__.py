@@ -15,18 +15,28 @@ from onnx_debug.data.diagnosis import Diagnosis
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+    from onnx_debug.render.knowledge.meaning import meaning
     from onnx_debug.session.compatibility.look import compat
     from onnx_debug.session.diagnose import diagnose
     from onnx_debug.session.session import Session
 
 __version__ = "0.1.0"
-__all__ = ["Compatibility", "Diagnosis", "Session", "compat", "diagnose", "load_ipython_extension"]
+__all__ = [
+    "Compatibility",
+    "Diagnosis",
+    "Session",
+    "compat",
+    "diagnose",
+    "load_ipython_extension",
+    "meaning",
+]
 
 
 _PLACES = {
     "Session": "onnx_debug.session.session",
     "compat": "onnx_debug.session.compatibility.look",
     "diagnose": "onnx_debug.session.diagnose",
+    "meaning": "onnx_debug.render.knowledge.meaning",
 }
 
 
@@ -60,6 +70,11 @@ class _Forms:
         from onnx_debug.render.issue import issue_text
 
         return issue_text(diagnosis)
+
+    def codes(self, diagnosis: Diagnosis, /) -> tuple[str, ...]:
+        from onnx_debug.render.reasons import codes
+
+        return codes(diagnosis)
 
 
 class _CompatibilityForms:

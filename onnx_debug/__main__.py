@@ -1,4 +1,4 @@
-"""`onnx-debug model.py:make`: the diagnosis on the command line; `onnx-debug compat`: what fits with what.
+"""The command line: a diagnosis, what fits with what (`compat`), what a code means (`explain`).
 
 Exit status: 0 when the model exports, 1 when it does not, 2 when the call was wrong, 3 when nobody
 knows, because a stage could not be tried or the search was stopped.
@@ -21,11 +21,13 @@ from onnx_debug.frontends.case_file import CaseFileError, make_case
 from onnx_debug.frontends.options import OPTIONS, to_keywords, unknown_option
 from onnx_debug.frontends.progress_line import Progress, terminal_writer
 from onnx_debug.render import text
+from onnx_debug.render.knowledge import page
 
 _DESCRIPTION = "When torch.onnx.export fails: which layer, which line, why."
 _EPILOG = """examples:
   onnx-debug model.py:make --html report.html
   onnx-debug my_package.models:make --dynamic x:0=batch -o model.onnx
+  onnx-debug explain OD101         what the code of a report means
   onnx-debug compat                what fits with what here; also: compat model.onnx
 
 exit status: 0 it exports, 1 it does not, 2 the call was wrong, 3 nobody knows"""
@@ -47,6 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else list(arguments)
     if given[:1] == ["compat"]:
         return compat_command.main(given[1:])
+    if given[:1] == ["explain"]:
+        return _explain(given[1:])
     parser = _parser()
     options, extra = parser.parse_known_args(given)
     if extra:
@@ -67,6 +71,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.json.write_text(json.dumps(diagnosis.to_dict()), encoding="utf-8")
         print(f"Data: {options.json}")
     return _EXIT.get(diagnosis.verdict, 3)
+
+
+def _explain(given: Sequence[str]) -> int:
+    """`onnx-debug explain CODE …`: exit status 2 where a code is unknown."""
+    parser = _Parser(
+        prog="onnx-debug explain", description="What the code of a report means, and what helps."
+    )
+    parser.add_argument("code", nargs="+", metavar="CODE", help="as a report shows it: OD101")
+    pages = [page.text(code) for code in parser.parse_args(given).code]
+    print("\n\n".join(pages))
+    return 2 if any("\n" not in one for one in pages) else 0
 
 
 def _parser() -> argparse.ArgumentParser:

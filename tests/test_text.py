@@ -31,7 +31,7 @@ def test_ends_with_the_next_step(name):
 
 def test_single_culprit_golden():
     assert render(samples.diagnosis(samples.culprit(), fixes=(samples.FIX,))) == (
-        "✗ blocks.7.extra (BadQr) stops the export at translate: aten::linalg_qr has no ONNX translation. It exports with 1 change.\n"
+        "✗ blocks.7.extra (BadQr) stops the export at translate: aten::linalg_qr has no ONNX translation [OD210]. It exports with 1 change.\n"
         "  /home/me/model.py:17  return x + torch.linalg.qr(x[0])[0].sum()\n"
         "  inputs                x float32[batch, 8, 16]\n"
         "  Proven: it fails alone, by its own code; with it replaced the other 102 modules export, load, run and match (9 trials, 3.4 s).\n"
@@ -51,6 +51,7 @@ def test_several_culprits_are_numbered():
         "no",
         "ONNX",
         "translation",
+        "[OD210]",
     ]
     assert any(
         line.startswith("  2  blocks.3.extra ") and line.endswith("model.py:11") for line in rest
@@ -162,7 +163,7 @@ def test_a_wrong_answer_says_with_which_inputs_and_sizes():
     lines = render(samples.answers_wrongly()).splitlines()
     assert (
         lines[0]
-        == "✗ blocks.3.extra (Rows) exports, but returns other values than PyTorch: the constant c = 3 is the size 0 of its input."
+        == "✗ blocks.3.extra (Rows) exports, but returns other values than PyTorch: the constant c = 3 is the size 0 of its input [OD515]."
     )
     assert any(
         line.startswith("  seen")

@@ -18,7 +18,7 @@ from onnx_debug.data.fix import Fix, PartWay
 from onnx_debug.data.stage import Stage, StageResult
 from onnx_debug.render.issue import issue_text
 from onnx_debug.render.markup import Markup, join, tag
-from onnx_debug.render.reasons import why
+from onnx_debug.render.reasons import cause, why
 from onnx_debug.render.source import ReadLines, excerpt, read_lines
 from onnx_debug.render.tables import asked, comparisons, steps, table, tensors
 from onnx_debug.render.text import render as render_text
@@ -230,7 +230,9 @@ def _summary(d: Diagnosis, culprit: Culprit, where: Place, alike: int) -> Iterat
     lines = guilty_lines(culprit)
     yield tag("code", module_name(culprit.fqn, d.model_class), class_="fqn")
     yield tag("span", culprit.class_name, f" and {alike} more" if alike else "", class_="kind")
-    yield tag("span", why(culprit), class_="why")
+    yield tag(
+        "span", f"{why(culprit)} [{cause(culprit).code}]", class_="why", title=cause(culprit).title
+    )
     yield tag("span", tag("span", where(lines[0]), class_="place") if lines else None, class_="at")
     tone = "open" if culprit.proof.kind is ProofKind.UNPROVEN else "good"
     yield tag("span", _badge_words(culprit), class_=f"badge {tone}", title=proof_words(culprit))

@@ -10,7 +10,7 @@ from onnx_debug.data.diagnosis import Diagnosis
 from onnx_debug.data.failure import Source
 from onnx_debug.data.stage import Stage
 from onnx_debug.render.messages import first_line, shorten
-from onnx_debug.render.reasons import clue_of, why
+from onnx_debug.render.reasons import cause, clue_of, why
 from onnx_debug.render.verdict import MARKS, headline, next_step, part_way
 from onnx_debug.render.words import (
     CellName,
@@ -119,17 +119,15 @@ def _several(d: Diagnosis, cell_name: CellName | None) -> Iterator[str]:
     for rank, (name, culprit) in enumerate(zip(names, listed, strict=True), 1):
         line = f"  {rank}  {name:<{wide}}  {culprit.class_name:<{wider}}  "
         if rank == 1:
-            yield line + why(culprit)
+            yield f"{line}{why(culprit)} [{cause(culprit).code}]"
             yield from _rows(_facts(culprit, cell_name), "     ")
         else:
             where = "".join(
                 f"   {place(source, cell_name)}" for source in guilty_lines(culprit)[:1]
             )
-            yield (
-                line
-                + shorten(why(culprit), max(_SHORTEST_REASON, _WIDTH - len(line) - len(where)))
-                + where
-            )
+            end = f" [{cause(culprit).code}]{where}"
+            room = max(_SHORTEST_REASON, _WIDTH - len(line) - len(end))
+            yield f"{line}{shorten(why(culprit), room)}{end}"
     yield from _rest(d.culprits[len(listed) :])
 
 

@@ -6,7 +6,7 @@ from onnx_debug.data.diagnosis import Diagnosis, SearchState
 from onnx_debug.data.failure import ClueKind, Failure
 from onnx_debug.data.stage import Mode, Stage, Verdict
 from onnx_debug.render.messages import first_line
-from onnx_debug.render.reasons import advice, clue_of, reason, why
+from onnx_debug.render.reasons import advice, cause, cause_of_all, clue_of, reason, why
 from onnx_debug.render.words import culprit_title, guilty_lines, number, plural
 
 MARKS = {
@@ -66,7 +66,7 @@ def next_step(d: Diagnosis) -> str:
 
 def _of_failure(d: Diagnosis, failure: Failure) -> str:
     if failure.stage is Stage.EAGER:
-        return f"{d.model_class} itself fails, before any export: {_own_words(failure)}."
+        return f"{d.model_class} itself fails, before any export: {_own_words(failure)}{_code(d)}."
     if d.search in (SearchState.RUNNING, SearchState.PAUSED):
         return f"{_stops_at(d, failure)}. {_so_far(d)}"
     found = _finding(d, failure)
@@ -100,7 +100,7 @@ def _finding(d: Diagnosis, failure: Failure) -> str:
         said = first_line(d.request, _LONGEST_REQUEST)
         end = "" if said.endswith("…") else "."
         at_fault = f"The request is at fault, no layer of {d.model_class} ({failure.stage})"
-        return f"{at_fault}: {said}{end}"
+        return f"{at_fault}: {said}{end}{_code(d)}"
     if len(d.culprits) > 1:
         blamed = f"{len(d.culprits)} of {plural(len(d.modules), 'module')}"
         if failure.stage in _WRITTEN:
@@ -110,18 +110,19 @@ def _finding(d: Diagnosis, failure: Failure) -> str:
         culprit = d.culprits[0]
         stage = culprit.failure.stage
         does = _WRITTEN.get(stage, f"stops the export at {stage}")
-        return f"{culprit_title(culprit, d.model_class)} {does}: {why(culprit)}."
+        code = cause(culprit).code
+        return f"{culprit_title(culprit, d.model_class)} {does}: {why(culprit)} [{code}]."
     return _without_culprit(d, failure)
 
 
 def _without_culprit(d: Diagnosis, failure: Failure) -> str:
     clue = clue_of(failure, "")
     if clue is not None and clue.kind is ClueKind.DRIFT:
-        return f"{d.model_class} exports; {clue.reason}."
+        return f"{d.model_class} exports; {clue.reason}{_code(d)}."
     if d.search is SearchState.STOPPED:
         return f"{_stops_at(d, failure)}."
     does = _WRITTEN.get(failure.stage, f"export stops at {failure.stage}")
-    return f"{d.model_class}: {does}; no module could be blamed: {reason(failure, clue)}."
+    return f"{d.model_class}: {does}; no module could be blamed: {reason(failure, clue)}{_code(d)}."
 
 
 def _stops_at(d: Diagnosis, failure: Failure) -> str:
@@ -180,6 +181,12 @@ def _own_words(failure: Failure) -> str:
         return reason(failure)
     said = first_line(failure.message)
     return f"{failure.exception_type}: {said}" if said else failure.exception_type
+
+
+def _code(d: Diagnosis) -> str:
+    """` [OD101]`: the code of the failure of the whole."""
+    whole = cause_of_all(d)
+    return f" [{whole.code}]" if whole else ""
 
 
 def _trials(d: Diagnosis) -> str:

@@ -19,7 +19,7 @@ from onnx_debug.data.stage import Mode, Stage, StageResult, StageState, Verdict
 from onnx_debug.render import words
 from onnx_debug.render.messages import first_line
 from onnx_debug.render.page.sources import class_source
-from onnx_debug.render.reasons import why
+from onnx_debug.render.reasons import cause, why
 from onnx_debug.render.source import ReadLines, read_lines
 from onnx_debug.render.verdict import MARKS, TONES, headline, next_step, part_way
 
@@ -113,7 +113,8 @@ def _culprit(
         "name": words.module_name(culprit.fqn, model_class),
         "kind": culprit.class_name,
         "aliases": list(culprit.aliases),
-        "why": why(culprit),
+        "why": f"{why(culprit)} [{cause(culprit).code}]",
+        "code": cause(culprit).code,
         "stage": culprit.failure.stage.value,
         "place": words.place(own, cell_name) if own else "",
         "file": own.file if own else "",
