@@ -61,6 +61,11 @@ class _Forms:
 
         return issue_text(diagnosis)
 
+    def codes(self, diagnosis: Diagnosis, /) -> tuple[str, ...]:
+        from onnx_debug.render.reasons import codes
+
+        return codes(diagnosis)
+
 
 class _CompatibilityForms:
     """What a `Compatibility` looks like."""
