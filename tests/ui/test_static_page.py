@@ -135,6 +135,21 @@ def test_a_culprit_s_own_graph_is_one_click_away(
     assert opened.errors == []
 
 
+def test_the_next_step_is_that_of_the_selected_culprit(open_page: Callable[..., Any]) -> None:
+    first, other = found().culprits
+    branches = replace(other, failure=samples.branch_failure(), op=None)
+    d = replace(found(), culprits=(first, branches))
+    opened = open_page(saved(d))
+    said = opened.locator(".od-next")
+    before = said.inner_text()
+    assert before.startswith("Next for blocks.1.extra: ")
+    opened.get_by_role("button", name="2 blocks.3.extra Bad").click()
+    after = said.inner_text()
+    assert after.startswith("Next for blocks.3.extra: ")
+    assert after.partition(":")[2] != before.partition(":")[2]
+    assert opened.get_by_text("What usually helps").count() == 0  # nothing stands there twice
+
+
 def test_wrong_numbers_are_a_heat_map_with_a_legend(
     open_page: Callable[..., Any], screenshots: Path
 ) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -40,6 +42,28 @@ def test_every_diagnosis_is_plain_data(name: str) -> None:
     made = json.loads(json.dumps(view.view(d)))
     assert made["headline"]
     assert len(made["culprits"]) == len(d.culprits)
+
+
+@pytest.mark.parametrize("name", samples.ALL)
+def test_the_panel_speaks_of_tabs_and_options_never_of_python_attributes(name: str) -> None:
+    made = view.view(samples.ALL[name])
+    advice = (made["next"], *(culprit["advice"] for culprit in made["culprits"]))
+    assert not [said for said in advice if re.search(r"\bd\.\w|timeout=|[ar]tol=", said)]
+
+
+def test_each_culprit_has_advice_of_its_own_and_it_is_the_next_step_where_nothing_better_is_known():
+    made = view.view(replace(samples.three(), fixes=()))
+    first, second, _ = (culprit["advice"] for culprit in made["culprits"])
+    assert (made["next"], made["nextIsAdvice"]) == (f"Next: {first}", True)
+    assert second
+    assert second != first
+    assert not view.view(samples.three())["nextIsAdvice"]
+
+
+def test_a_report_about_onnx_debug_itself_is_there_when_that_is_the_next_step() -> None:
+    made = view.view(samples.unresolved(ours=True))
+    assert "“A report about onnx_debug itself”" in made["next"]
+    assert "TypeError: a mistake" in made["issue"]
 
 
 def test_stages_show_where_it_stops() -> None:

@@ -164,7 +164,7 @@ ENTRIES = (
         "an operation rejects its arguments under a strict capture",
         "Dynamo runs the line on tensors without data, and torch refuses it: sizes that do not fit, "
         "or an operation that needs memory.",
-        "change what {this} does, or leave it out of the exported model; d.failure.details has the error in full.",
+        "change what {this} does, or leave it out of the exported model; {error} has the details.",
         (Sign(_AT, exceptions=("TorchRuntimeError", "Unsupported", "UserError")),),
         says=("torch._dynamo.exc.TorchRuntimeError", "torch._dynamo.exc.Unsupported"),
         quotes=True,
@@ -185,7 +185,7 @@ ENTRIES = (
         "the capture stops",
         "The exporter runs the model on tensors that have a shape and a type and no data. A line does "
         "something that needs more than that: it reads memory, calls another library, or changes objects.",
-        "change what {this} does, or leave it out of the exported model; d.failure.details has the error in full.",
+        "change what {this} does, or leave it out of the exported model; {error} has the details.",
         (Sign(_AT),),
         says=("Cannot access data pointer of Tensor (e.g. FakeTensor, FunctionalTensor)",),
         quotes=True,

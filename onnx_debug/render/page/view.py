@@ -11,16 +11,18 @@ from typing import Any
 
 from onnx_debug.data.comparison import Asked, Comparison
 from onnx_debug.data.culprit import Culprit, ProofKind
-from onnx_debug.data.diagnosis import Diagnosis, Step
+from onnx_debug.data.diagnosis import Diagnosis, SearchState, Step
 from onnx_debug.data.failure import Failure
 from onnx_debug.data.module_info import ModuleCall, TensorInfo
 from onnx_debug.data.stage import Mode, Stage, StageResult, StageState, Verdict
 from onnx_debug.render import words
+from onnx_debug.render.issue import issue_text
 from onnx_debug.render.messages import first_line
 from onnx_debug.render.page.sources import class_source
 from onnx_debug.render.reasons import why
 from onnx_debug.render.source import ReadLines, read_lines
-from onnx_debug.render.verdict import MARKS, TONES, headline, next_step
+from onnx_debug.render.verdict import MARKS, TONES, advice_for, headline, next_step
+from onnx_debug.render.voice import PANEL
 
 _LONGEST_ERROR = 20_000  # characters
 
@@ -36,11 +38,13 @@ def view(
         "proven": words.proven(d),
         "unproven": words.unproven(d),
         "next": _next(d),
+        "nextIsAdvice": _is_advice(d),
         "failed": d.failure.stage.value if d.failure else "",
         "notes": list(words.notes(d, cell_name)),
         "stages": stages(d),
-        "culprits": [_culprit(culprit, d.model_class, read, cell_name) for culprit in d.culprits],
+        "culprits": [_culprit(culprit, d, read, cell_name) for culprit in d.culprits],
         "error": "" if d.culprits or d.failure is None else _error(d.failure),
+        "issue": issue_text(d) if d.ours else "",
         "fixes": [
             _fix(fix.title, fix.explanation, fix.diff, fix.code, fix.max_abs_diff)
             for fix in d.fixes
@@ -56,11 +60,17 @@ def view(
 def _next(d: Diagnosis) -> str:
     """What to do now; of an export that passes, how well it agrees."""
     if not d.ok or not d.comparisons:
-        step = next_step(d)
+        step = next_step(d, PANEL)
         return f"Next: {step}" if step else ""
     inputs = words.plural(len({row.input_index for row in d.comparisons}), "input set")
     compared = f"Compared with eager on {inputs}: {words.agreement(d.comparisons)}."
     return " ".join(filter(None, (words.written(d), compared)))
+
+
+def _is_advice(d: Diagnosis) -> bool:
+    """Whether the next step is advice for one culprit, so that another one's takes its place when that is selected."""
+    over = d.search not in (SearchState.RUNNING, SearchState.PAUSED, SearchState.STOPPED)
+    return bool(over and d.culprits and not d.fixes and not d.request)
 
 
 def stages(d: Diagnosis) -> list[dict[str, str]]:
@@ -107,15 +117,16 @@ def subject(step: Step, model_class: str) -> str:
 
 
 def _culprit(
-    culprit: Culprit, model_class: str, read: ReadLines, cell_name: words.CellName | None
+    culprit: Culprit, d: Diagnosis, read: ReadLines, cell_name: words.CellName | None
 ) -> dict[str, Any]:
     own, *below = words.guilty_lines(culprit) or (None,)
     return {
         "fqn": culprit.fqn,
-        "name": words.module_name(culprit.fqn, model_class),
+        "name": words.module_name(culprit.fqn, d.model_class),
         "kind": culprit.class_name,
         "aliases": list(culprit.aliases),
         "why": why(culprit),
+        "advice": "" if d.request else advice_for(d, culprit, PANEL),
         "stage": culprit.failure.stage.value,
         "place": words.place(own, cell_name) if own else "",
         "file": own.file if own else "",

@@ -127,6 +127,7 @@ export function layer(fqn, data, tree, act) {
         h('h3', {}, h('code', {}, fqn || (row ? row.name : culprit.name)), ' ', h('span.od-kind', {}, (row && row.kind) || (culprit && culprit.kind) || '')),
         h('p.od-facts', { dataset: { state: name } }, h('span.od-mark', {}, said), [null, ...facts.filter(Boolean)].join(' · ')),
         culprit && h('p.od-why', {}, h('b', {}, `${culprit.stage}: `), culprit.why),
+        culprit && culprit.advice && !data.view.nextIsAdvice ? h('p.od-advice', {}, h('b', {}, 'What usually helps: '), culprit.advice) : null,
         culprit ? data.view.seen.map(([label, text]) => h('p.od-seen', {}, h('b', {}, `${label}: `), text)) : null,
         code ? source(code) : null,
         described.length || culprit ? tensors(culprit || described[0]) : null,
@@ -135,6 +136,7 @@ export function layer(fqn, data, tree, act) {
         actions(fqn, data, act, row),
         culprit && fold('The error in full', culprit.error),
         fqn === '' && !culprit ? fold('The error in full', data.view.error, true) : null,
+        fqn === '' ? fold('A report about onnx_debug itself', data.view.issue) : null,
         fqn === '' ? [asked(data.view.asked), comparisons(data.view.comparisons)] : null,
         !culprit && tried.length ? [h('h4', {}, 'Tried'), h('ul.od-tried', {}, tried.map((step) => h('li', {}, `${step.what}: ${step.said}`)))] : null);
 }
