@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from onnx_debug.data.comparison import Asked, Comparison, Edge, EdgeKind, NodeError
 from onnx_debug.data.culprit import Culprit, Proof, ProofKind
 from onnx_debug.data.diagnosis import Diagnosis, SearchState, Step, Written
@@ -230,6 +232,17 @@ def broken_model() -> Diagnosis:
     )
 
 
+def broken_layer() -> Diagnosis:
+    """A model that fails in eager, in a layer that is known."""
+    d = broken_model()
+    proof = Proof(
+        ProofKind.UNPROVEN, reason="the model itself fails in eager; nothing was exported"
+    )
+    return replace(
+        d, culprits=(culprit("m3", "Linear", failure=d.failure, op=None, proof=proof, outputs=()),)
+    )
+
+
 def died(mode: Mode) -> Diagnosis:
     gone = failure(Stage.CAPTURE, mode, exception_type="", message="", op=None)
     return diagnosis(
@@ -282,6 +295,7 @@ ALL = {
     "answers_wrongly": answers_wrongly(),
     "nobody": nobody(),
     "broken_model": broken_model(),
+    "broken_layer": broken_layer(),
     "crash": died(Mode.CRASH),
     "timeout": died(Mode.TIMEOUT),
     "memory": died(Mode.MEMORY),

@@ -68,7 +68,7 @@ def next_step(d: Diagnosis, voice: Voice = PYTHON) -> str:
 
 def _of_failure(d: Diagnosis, failure: Failure) -> str:
     if failure.stage is Stage.EAGER:
-        return f"{d.model_class} itself fails, before any export: {_own_words(failure)}."
+        return f"{d.model_class} itself fails{_in_module(d)}, before any export: {_own_words(failure)}."
     if d.search in (SearchState.RUNNING, SearchState.PAUSED):
         return f"{_stops_at(d, failure)}. {_so_far(d)}"
     found = _finding(d, failure)
@@ -163,6 +163,12 @@ def _after_failure(d: Diagnosis, failure: Failure, voice: Voice) -> str:
     if known:
         return advice(failure, clue, dynamo=d.dynamo, voice=voice)
     return f"{voice.error} and {voice.log} say more."
+
+
+def _in_module(d: Diagnosis) -> str:
+    """Where in the model, if that is a module of it."""
+    named = [culprit for culprit in d.culprits if culprit.fqn]
+    return f" in {culprit_title(named[0], d.model_class)}" if named else ""
 
 
 def _own_words(failure: Failure) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from onnx_debug.data.comparison import Asked, Comparison
-from onnx_debug.data.culprit import Culprit, ProofKind
+from onnx_debug.data.culprit import Culprit
 from onnx_debug.data.diagnosis import Diagnosis, SearchState, Step
 from onnx_debug.data.failure import Failure
 from onnx_debug.data.module_info import ModuleCall, TensorInfo
@@ -18,6 +18,7 @@ from onnx_debug.data.stage import Mode, Stage, StageResult, StageState, Verdict
 from onnx_debug.render import words
 from onnx_debug.render.issue import issue_text
 from onnx_debug.render.messages import first_line
+from onnx_debug.render.page.evidence import evidence
 from onnx_debug.render.page.sources import class_source
 from onnx_debug.render.reasons import why
 from onnx_debug.render.source import ReadLines, read_lines
@@ -35,8 +36,8 @@ def view(
         "verdict": TONES[d.verdict],
         "mark": MARKS[d.verdict],
         "headline": headline(d),
-        "proven": words.proven(d),
-        "unproven": words.unproven(d),
+        "proven": words.proven(d) if len(d.culprits) > 1 else "",  # of one, its evidence says it
+        "unproven": words.unproven_as_a_whole(d),
         "next": _next(d),
         "nextIsAdvice": _is_advice(d),
         "failed": d.failure.stage.value if d.failure else "",
@@ -132,7 +133,7 @@ def _culprit(
         "file": own.file if own else "",
         "source": [list(line) for line in class_source(own, read)] if own else [],
         "below": [{"place": words.place(line, cell_name), "text": line.text} for line in below],
-        "proof": _proof(culprit),
+        "evidence": evidence(culprit, d),
         "call": culprit.call_index,
         "inputs": [_tensor(info) for info in culprit.inputs],
         "outputs": [_tensor(info) for info in culprit.outputs],
@@ -146,27 +147,6 @@ def _asked(row: Asked) -> list[str]:
     """What was asked of the file, what it has, and the sizes that work, fail, and that the model itself rejects."""
     got = f"{row.got}: {row.problem}" if row.problem else row.got
     return [row.subject, row.asked, got, *map(words.sizes, (row.works, row.fails, row.rejected))]
-
-
-def _proof(culprit: Culprit) -> list[dict[str, str]]:
-    """What was shown and what was not: sentence and answer (yes, no, open)."""
-    proof = culprit.proof
-    sentences = [(words.proof_words(culprit), None if proof.kind is ProofKind.UNPROVEN else True)]
-    if culprit.own_code:
-        sentences.append(
-            ("its own code is at fault, not a module that it calls", proof.own_code_trial)
-        )
-    elif proof.own_code_trial:
-        sentences.append(("no module that it calls fails alone", True))
-    if proof.necessary is not None:
-        sentences.append(("fails the whole model by itself", proof.necessary))
-    facts = [
-        {"text": text, "answer": {True: "yes", False: "no", None: "open"}[answer]}
-        for text, answer in sentences
-    ]
-    return facts + (
-        [{"text": first_line(proof.reason, 300), "answer": "open"}] if proof.reason else []
-    )
 
 
 def _tensor(info: TensorInfo) -> dict[str, Any]:

@@ -129,7 +129,7 @@ export function panel(host, { act = null, select: onSelect = () => {}, graph: sh
     function drawLayer() {
         const scrolled = layerPage.querySelector('.od-source pre')?.scrollTop;
         const focused = layerPage.contains(document.activeElement) ? document.activeElement.textContent : null;
-        layerPage.replaceChildren(layer(selected ?? '', data, modules, act), ...about());
+        layerPage.replaceChildren(layer(selected ?? '', data, modules, act, showStep), ...about());
         scrollSource(scrolled);
         if (unfolded !== null) {
             layerPage.querySelectorAll('details').forEach((details) => { details.open = unfolded; });
@@ -174,6 +174,15 @@ export function panel(host, { act = null, select: onSelect = () => {}, graph: sh
         fixesPage.replaceChildren(fixes(view.fixes));
         drawChips();
         drawStatus();
+    }
+
+    /** The row of one trial, in sight and marked. */
+    function showStep(index) {
+        pages.show('steps');
+        const rows = [...stepsPage.querySelectorAll('tbody tr')];
+        rows.forEach((row, number) => row.classList.toggle('od-chosen', number === index));
+        rows[index]?.scrollIntoView({ block: 'nearest' });
+        rows[index]?.querySelector('button')?.focus({ preventScroll: true });
     }
 
     /** Advice belongs to the culprit that is selected. */
