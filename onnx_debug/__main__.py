@@ -22,6 +22,7 @@ from onnx_debug.frontends.options import OPTIONS, to_keywords, unknown_option
 from onnx_debug.frontends.progress_line import Progress, terminal_writer
 from onnx_debug.render import text
 from onnx_debug.render.knowledge import page
+from onnx_debug.render.voice import COMMAND_LINE
 
 _DESCRIPTION = "When torch.onnx.export fails: which layer, which line, why."
 _EPILOG = """examples:
@@ -64,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.exit(2, f"{parser.prog}: {error}\n")
     if options.log:
         print(diagnosis.log)
-    print(text.render(diagnosis))
+    print(text.render(diagnosis, voice=COMMAND_LINE))
     if options.html:
         print(f"Report: {diagnosis.save_html(options.html)}")
     if options.json:

@@ -240,6 +240,17 @@ def broken_model() -> Diagnosis:
     )
 
 
+def broken_layer() -> Diagnosis:
+    """A model that fails in eager, in a layer that is known."""
+    d = broken_model()
+    proof = Proof(
+        ProofKind.UNPROVEN, reason="the model itself fails in eager; nothing was exported"
+    )
+    return replace(
+        d, culprits=(culprit("m3", "Linear", failure=d.failure, op=None, proof=proof, outputs=()),)
+    )
+
+
 def died(mode: Mode) -> Diagnosis:
     gone = failure(Stage.CAPTURE, mode, exception_type="", message="", op=None)
     return diagnosis(
@@ -293,6 +304,7 @@ ALL = {
     "answers_wrongly": answers_wrongly(),
     "nobody": nobody(),
     "broken_model": broken_model(),
+    "broken_layer": broken_layer(),
     "crash": died(Mode.CRASH),
     "timeout": died(Mode.TIMEOUT),
     "memory": died(Mode.MEMORY),

@@ -10,7 +10,9 @@ from onnx_debug.data.culprit import Proof, ProofKind
 from onnx_debug.data.diagnosis import SearchState
 from onnx_debug.data.failure import Source
 from onnx_debug.data.module_info import TensorInfo
+from onnx_debug.data.stage import Mode
 from onnx_debug.render.text import MOST_LINES, render
+from onnx_debug.render.voice import COMMAND_LINE
 from onnx_debug.render.words import modules_outside, place
 from tests import samples
 
@@ -31,12 +33,19 @@ def test_ends_with_the_next_step(name):
 
 def test_single_culprit_golden():
     assert render(samples.diagnosis(samples.culprit(), fixes=(samples.FIX,))) == (
-        "✗ blocks.7.extra (BadQr) stops the export at translate: aten::linalg_qr has no ONNX translation [OD210]. It exports with 1 change.\n"
+        "✗ blocks.7.extra (BadQr) stops the export at translate: aten::linalg_qr has no ONNX translation [OD210]. "
+        "It exports with 1 change.\n"
         "  /home/me/model.py:17  return x + torch.linalg.qr(x[0])[0].sum()\n"
         "  inputs                x float32[batch, 8, 16]\n"
         "  Proven: it fails alone, by its own code; with it replaced the other 102 modules export, load, run and match (9 trials, 3.4 s).\n"
         "  Next: Use a Householder form of QR (checked: exports and runs, max diff 2e-6; d.fixes[0])."
     )
+
+
+def test_the_command_line_is_told_of_options():
+    said = render(samples.died(Mode.TIMEOUT), voice=COMMAND_LINE).splitlines()[-1]
+    assert "--timeout 300" in said
+    assert "timeout=300" in render(samples.died(Mode.TIMEOUT))
 
 
 def test_several_culprits_are_numbered():

@@ -44,8 +44,8 @@ class Step:
         answer, stage, mode, message: the outcome in short; `stage` and `mode` are None unless it
             failed.
         ours: it is unresolved because of a mistake or a loss of onnx_debug's own.
-        changed: the case was changed, to see whether that is a fix: the answer says nothing about the
-            modules as they are.
+        changed: the case was changed, to see whether that is a fix, or asked for less: the answer says
+            nothing about the modules as they are, or about the export as it was asked for.
     """
 
     module: str

@@ -5,7 +5,7 @@ What is known stands in `knowledge`, as data. What no special entry knows is sai
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 from onnx_debug.data.culprit import Culprit
 from onnx_debug.data.diagnosis import Diagnosis
@@ -14,6 +14,7 @@ from onnx_debug.data.stage import Mode, Stage
 from onnx_debug.render.knowledge.catalogue import find
 from onnx_debug.render.knowledge.entry import Entry, Facts
 from onnx_debug.render.messages import first_line
+from onnx_debug.render.voice import PYTHON, Voice
 
 # What a stage's failure means stands in the headline already.
 _SAID_BY_THE_HEADLINE = (Stage.LOAD, Stage.RUN, Stage.COMPARE)
@@ -68,6 +69,7 @@ def advice(
     *,
     dynamo: bool = True,
     line: bool = True,
+    voice: Voice = PYTHON,
 ) -> str:
     """What usually helps. Untried, so it must not be called a fix.
 
@@ -77,6 +79,7 @@ def advice(
         op: the operator, where the clue does not name it.
         dynamo: which exporter was asked; what helps one means nothing to the other.
         line: whether a guilty line is shown, which the advice can then point to.
+        voice: how to name what the reader has at hand.
     """
     facts = _facts(failure, clue, op)
     return (
@@ -86,6 +89,7 @@ def advice(
             call=_torch_ops(facts.op),
             opset=failure.known_from,
             this="this line" if line else "this module",
+            **asdict(voice),
         )
     )
 

@@ -12,6 +12,7 @@ from onnx_debug.data.stage import Stage
 from onnx_debug.render.messages import first_line, shorten
 from onnx_debug.render.reasons import cause, clue_of, why
 from onnx_debug.render.verdict import MARKS, headline, next_step, part_way
+from onnx_debug.render.voice import PYTHON, Voice
 from onnx_debug.render.words import (
     CellName,
     agreement,
@@ -36,16 +37,17 @@ _WIDEST_LABEL = 28  # longer ones (a path in site-packages) are not worth aligni
 _SHORTEST_REASON = 30  # where place and reason share a line
 
 
-def render(d: Diagnosis, cell_name: CellName | None = None) -> str:
+def render(d: Diagnosis, cell_name: CellName | None = None, voice: Voice = PYTHON) -> str:
     """The diagnosis as text.
 
     Args:
         d: what was found.
         cell_name: what to call a file that is a notebook cell ("Cell In[5]"); None for any other
             file.
+        voice: how the next step names what the reader has at hand.
     """
     body = [shorten(line, _WIDTH) for line in (*_body(d, cell_name), *_proof(d))]
-    end = _ending(d)
+    end = _ending(d, voice)
     lines = [f"{MARKS[d.verdict]} {headline(d)}", *body[: MOST_LINES - 1 - len(end)], *end]
     return "\n".join(" ".join(line.splitlines()) for line in lines)
 
@@ -160,9 +162,9 @@ def _proof(d: Diagnosis) -> Iterator[str]:
     yield from (f"  Note: {note}" for note in d.notes[:2])
 
 
-def _ending(d: Diagnosis) -> list[str]:
+def _ending(d: Diagnosis, voice: Voice) -> list[str]:
     """The next step. Code that can be pasted stands below it, as far as there is room."""
-    step = next_step(d)
+    step = next_step(d, voice)
     if not step:
         return []
     code = (

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from onnx_debug.data.culprit import Culprit
 from onnx_debug.data.diagnosis import Diagnosis, SearchState
 from onnx_debug.data.failure import ClueKind, Failure
 from onnx_debug.data.stage import Mode, Stage, Verdict
 from onnx_debug.render.messages import first_line
 from onnx_debug.render.reasons import advice, cause, cause_of_all, clue_of, reason, why
+from onnx_debug.render.voice import PYTHON, Voice
 from onnx_debug.render.words import culprit_title, guilty_lines, number, plural
 
 MARKS = {
@@ -46,27 +48,27 @@ def headline(d: Diagnosis) -> str:
     }[d.verdict]
 
 
-def next_step(d: Diagnosis) -> str:
-    """What to do now, in one line; empty when there is nothing to do."""
+def next_step(d: Diagnosis, voice: Voice = PYTHON) -> str:
+    """What to do now, in one line, in the voice of the place where it is read; empty when there is nothing to do."""
     if d.search is SearchState.PAUSED:
-        return "go on with the search; what stands here was found so far."
+        return f"{voice.go_on}; what stands here was found so far."
     if d.search is SearchState.RUNNING:
         return ""
     if d.fixes:
         fix = d.fixes[0]
-        which = "d.fixes[0]" if len(d.fixes) == 1 else f"first of {len(d.fixes)}"
+        which = voice.fix if len(d.fixes) == 1 else f"first of {len(d.fixes)}"
         checked = f"exports and runs, max diff {number(fix.max_abs_diff)}"
         return f"{fix.title} (checked: {checked}; {which})."
     if d.verdict is Verdict.UNRESOLVED:
-        return _after_unresolved(d)
+        return _after_unresolved(d, voice)
     if d.search is SearchState.STOPPED:
         return "run it again to the end; what stands here was found so far."
-    return _after_failure(d, d.failure) if d.failure is not None else ""
+    return _after_failure(d, d.failure, voice) if d.failure is not None else ""
 
 
 def _of_failure(d: Diagnosis, failure: Failure) -> str:
     if failure.stage is Stage.EAGER:
-        return f"{d.model_class} itself fails, before any export: {_own_words(failure)}{_code(d)}."
+        return f"{d.model_class} itself fails{_in_module(d)}, before any export: {_own_words(failure)}{_code(d)}."
     if d.search in (SearchState.RUNNING, SearchState.PAUSED):
         return f"{_stops_at(d, failure)}. {_so_far(d)}"
     found = _finding(d, failure)
@@ -157,23 +159,36 @@ def _of_waiting(d: Diagnosis) -> str:
     return f"Examining {d.model_class}; there is no answer yet."
 
 
-def _after_unresolved(d: Diagnosis) -> str:
+def _after_unresolved(d: Diagnosis, voice: Voice) -> str:
     if d.ours:
-        return "please report this as a fault of onnx_debug; d.issue_text() is ready to be pasted."
-    return "whether the exported file is right has to be tried by hand; d.trials and d.log say how far it got."
+        return f"please report this as a fault of onnx_debug; {voice.issue} is ready to be pasted."
+    return (
+        "whether the exported file is right has to be tried by hand; "
+        f"{voice.trials} and {voice.log} say how far it got."
+    )
 
 
-def _after_failure(d: Diagnosis, failure: Failure) -> str:
+def advice_for(d: Diagnosis, culprit: Culprit, voice: Voice = PYTHON) -> str:
+    """What usually helps against this culprit; untried."""
+    clue = clue_of(culprit.failure, culprit.fqn)
+    shown = bool(guilty_lines(culprit))
+    return advice(culprit.failure, clue, culprit.op, dynamo=d.dynamo, line=shown, voice=voice)
+
+
+def _after_failure(d: Diagnosis, failure: Failure, voice: Voice) -> str:
     if d.culprits:
-        culprit = d.culprits[0]
-        clue = clue_of(culprit.failure, culprit.fqn)
-        shown = bool(guilty_lines(culprit))
-        return advice(culprit.failure, clue, culprit.op, dynamo=d.dynamo, line=shown)
+        return advice_for(d, d.culprits[0], voice)
     clue = clue_of(failure, "")
     known = failure.stage in _NO_LAYER or (clue is not None and clue.kind is ClueKind.DRIFT)
-    return (
-        advice(failure, clue, dynamo=d.dynamo) if known else "d.failure.details and d.log say more."
-    )
+    if known:
+        return advice(failure, clue, dynamo=d.dynamo, voice=voice)
+    return f"{voice.error} and {voice.log} say more."
+
+
+def _in_module(d: Diagnosis) -> str:
+    """Where in the model, if that is a module of it."""
+    named = [culprit for culprit in d.culprits if culprit.fqn]
+    return f" in {culprit_title(named[0], d.model_class)}" if named else ""
 
 
 def _own_words(failure: Failure) -> str:

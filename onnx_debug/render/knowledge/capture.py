@@ -165,7 +165,7 @@ ENTRIES = (
         "the capture stops",
         "The exporter runs the model on tensors that have a shape and a type and no data. A line does "
         "something that needs more than that: it reads memory, calls another library, or changes objects.",
-        "change what {this} does, or leave it out of the exported model; d.failure.details has the error in full.",
+        "change what {this} does, or leave it out of the exported model; {error} has the details.",
         (Sign(_AT),),
         says=("Cannot access data pointer of Tensor (e.g. FakeTensor, FunctionalTensor)",),
         quotes=True,

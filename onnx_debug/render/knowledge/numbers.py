@@ -91,7 +91,7 @@ ENTRIES = (
         "every operator is right, and rounding grows to more than is allowed",
         "Both compute the same in another order, and the model makes much of the last digits: it "
         "subtracts numbers that are nearly equal, divides by small ones, or repeats a step many times.",
-        "give the tolerances that fit the model's precision (atol=, rtol=), or export it in a wider type.",
+        "give the tolerances that fit the model's precision ({tolerances}), or export it in a wider type.",
         (Sign(_AT, clues=(ClueKind.DRIFT,)),),
         lesson="07",
     ),

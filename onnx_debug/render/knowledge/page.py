@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping
+from dataclasses import asdict
 
 from onnx_debug.render.knowledge.catalogue import BY_CODE, GROUPS, near
 from onnx_debug.render.knowledge.entry import Entry
+from onnx_debug.render.voice import PYTHON
 
 _WIDTH = 96
 # What a cure says where no failure is at hand.
-_ANY = {"call": "<namespace>.<name>.<overload>", "opset": "<the opset named>", "this": "this line"}
+_ANY = {
+    **asdict(PYTHON),
+    "call": "<namespace>.<name>.<overload>",
+    "opset": "<the opset named>",
+    "this": "this line",
+}
 _HEAD = """# Errors
 
 What `onnx_debug` knows of failing exports: one entry a code, as reports show it (`[OD101]`). `onnx-debug explain OD101`,

@@ -6,7 +6,7 @@ from onnx_debug.data.stage import Mode, Stage
 from onnx_debug.render.knowledge.entry import Entry, Sign
 
 _RUNTIME = (Stage.LOAD, Stage.RUN, Stage.COMPARE)
-_MORE_TIME = "look for a loop that does not end under tracing, or give more time: timeout=300."
+_MORE_TIME = "look for a loop that does not end under tracing, or give more time: {time}."
 
 ENTRIES = (
     Entry(
@@ -14,7 +14,7 @@ ENTRIES = (
         "the process dies while it runs (no Python exception)",
         "Native code crashed: a kernel of torch, a custom operator, or a library that the model calls. "
         "Python cannot catch that; a notebook would lose its kernel.",
-        "the native code that {this} calls is at fault; d.failure.details holds its last words.",
+        "the native code that {this} calls is at fault; {error} holds its last words.",
         (
             Sign(
                 (Stage.EAGER, Stage.OPTIONS, Stage.CAPTURE, Stage.TRANSLATE, Stage.OPTIMIZE),
@@ -28,7 +28,7 @@ ENTRIES = (
         "OD602",
         "ONNX Runtime dies on the exported model",
         "The file was written, and native code of ONNX Runtime crashed while it loaded or ran it.",
-        "try another opset_version or another version of ONNX Runtime; d.failure.details holds its last words.",
+        "try another opset_version or another version of ONNX Runtime; {error} holds its last words.",
         (Sign(_RUNTIME, (Mode.CRASH,)),),
         says=("Segmentation fault", "The kernel appears to have died"),
         lesson="08",
@@ -47,7 +47,7 @@ ENTRIES = (
         "needs more memory than the limit",
         "Exporting takes several copies of the weights, and constants that were folded take more; or "
         "a line makes a tensor that grows with the square of a size.",
-        "export a smaller input, or raise memory_limit.",
+        "export a smaller input, or raise {memory}.",
         (Sign((), (Mode.MEMORY,)),),
         lesson="08",
     ),
