@@ -1,6 +1,6 @@
 """Architectures of `transformers`, each with a small random configuration: a list for `onnx-debug survey`.
 
-    onnx-debug survey benchmarks/transformers_cases.py --timeout 90 --markdown docs/survey.md
+    onnx-debug survey benchmarks/transformers_cases.py --db build/transformers.db --markdown docs/survey.md
 
 A model is made from its configuration class alone: every size that the class names is made small, in
 its parts too. What it is called with follows from its kind. Few classes need a word of their own,
@@ -55,7 +55,7 @@ TEXT = {
     "deberta-v2": {"pos_att_type": ["c2p", "p2c"], "relative_attention": True},
     "distilbert": {},
     "electra": {},
-    "esm": {"vocab_size": 99, "mask_token_id": 98},
+    "esm": {"vocab_size": 99},
     "fnet": {},
     "longformer": {"attention_window": [4, 4]},
     "mobilebert": {"true_hidden_size": WIDTH, "intra_bottleneck_size": WIDTH},

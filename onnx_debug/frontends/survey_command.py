@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from contextlib import ExitStack
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from onnx_debug.data.errors import CaseError, OnnxDebugError
 from onnx_debug.data.stage import Verdict
@@ -136,7 +136,7 @@ def _cluster(address: str, opened: ExitStack) -> Executor:
             "--dask needs the package distributed: pip install onnx-debug[cluster]"
         ) from error
     try:
-        client = opened.enter_context(Client(address, timeout=10))
+        client: Any = opened.enter_context(Client(address, timeout=10))
     except (OSError, ValueError) as error:
         raise CaseError(f"no dask scheduler answers at {address}") from error
     executor: Executor = client.get_executor()

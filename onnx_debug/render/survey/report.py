@@ -111,7 +111,7 @@ def _tables(s: Survey, link: Link) -> Iterator[_Table]:
         )
     yield _Table(
         "Causes",
-        ("models", "modules", "stage", "why", "operator", "line", "which"),
+        ("models", "modules", "which", "stage", "why", "line"),
         [_cause_row(cause) for cause in sums.causes(s)],
         "No export fails.",
     )
@@ -124,10 +124,14 @@ def _tables(s: Survey, link: Link) -> Iterator[_Table]:
 
 
 def _cause_row(cause: sums.Cause) -> tuple[str, ...]:
-    more = len(cause.cases) - _MOST_NAMED
-    named = ", ".join(cause.cases[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
     numbers = (str(len(cause.cases)), str(cause.modules))
-    return (*numbers, cause.stage, cause.why, cause.op, cause.line, named)
+    lines, named = _first_of(cause.lines, 2), _first_of(cause.cases, _MOST_NAMED)
+    return (*numbers, named, cause.stage, shorten(cause.why, 100), lines)
+
+
+def _first_of(names: tuple[str, ...], most: int) -> str:
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 def _cells(s: Survey, case: str, link: Link, found: dict[Combination, Answer]) -> Iterator[str]:
@@ -142,8 +146,8 @@ def _cells(s: Survey, case: str, link: Link, found: dict[Combination, Answer]) -
 
 
 def _cause(cause: sums.Cause) -> str:
-    at = f" ({cause.line})" if cause.line else ""
-    return f"{cause.why}{at}: {', '.join(cause.cases[:_MOST_NAMED])}"
+    at = f" ({_first_of(cause.lines, 1)})" if cause.lines else ""
+    return f"{cause.why}{at}: {_first_of(cause.cases, _MOST_NAMED)}"
 
 
 def _versions(s: Survey) -> str:

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from onnx_debug.data.diagnosis import Diagnosis
 from onnx_debug.data.failure import Failure, Source
-from onnx_debug.data.stage import Verdict
+from onnx_debug.data.stage import Stage, Verdict
 from onnx_debug.data.survey import Answer, Change, Combination, Survey
 from onnx_debug.render import text
 from onnx_debug.render.messages import first_line
@@ -25,7 +25,7 @@ class Cause:
         stage: where exports stop by it.
         why: in plain words, as the first model has it.
         op: the operator, where it is one.
-        line: the deepest line of Python that is known; of a library, where it is in one.
+        lines: the deepest lines of Python that are known; of a library, where they are in one.
         cases: the models that have it.
         modules: how many modules in all of them.
     """
@@ -33,7 +33,7 @@ class Cause:
     stage: str
     why: str
     op: str
-    line: str
+    lines: tuple[str, ...]
     cases: tuple[str, ...]
     modules: int
 
@@ -120,23 +120,23 @@ def changes(s: Survey) -> list[tuple[ChangeKind, Change]]:
 
 @dataclass(frozen=True)
 class _Fault:
-    """One module's fault, or that of a model without a guilty module."""
+    """One module's fault, or that of a model without a guilty module.
+
+    Attributes:
+        key: equal for equal causes.
+    """
 
     stage: str
     op: str
     line: str
     why: str
-
-    @property
-    def key(self) -> tuple[str, ...]:
-        """Equal for equal causes: words hold sizes and names, so they count only where nothing else is known."""
-        known = (self.stage, self.op, self.line)
-        return known if self.op or self.line else (*known, self.why)
+    key: tuple[str, ...]
 
 
 def _faults(d: Diagnosis, failure: Failure) -> Iterator[_Fault]:
     if d.request:
-        yield _Fault(str(failure.stage), "", "", first_line(d.request, 200))
+        said = first_line(d.request, 200)
+        yield _Fault(str(failure.stage), "", "", said, (str(failure.stage), said))
         return
     for culprit in d.culprits:
         op = culprit.op or culprit.failure.op
@@ -150,13 +150,22 @@ def _faults(d: Diagnosis, failure: Failure) -> Iterator[_Fault]:
 
 
 def _fault(failure: Failure, op: str | None, line: Source | None, said: str) -> _Fault:
-    return _Fault(str(failure.stage), op_name(op) if op else "", place(line) if line else "", said)
+    """An operator without a working translation is one cause wherever it is called; elsewhere the line is the cause."""
+    stage, operator = str(failure.stage), op_name(op) if op else ""
+    at = place(line) if line else ""
+    key: tuple[str, ...] = (stage, operator, at)
+    if failure.stage is Stage.TRANSLATE and operator:
+        key = (stage, operator, failure.exception_type)
+    elif not operator and not at:  # words hold sizes and names, so they count only here
+        key = (stage, said)
+    return _Fault(stage, operator, at, said, key)
 
 
 def _cause(alike: list[tuple[str, _Fault]]) -> Cause:
     fault = alike[0][1]
     named = tuple(dict.fromkeys(case for case, _ in alike))
-    return Cause(fault.stage, fault.why, fault.op, fault.line, named, len(alike))
+    lines = tuple(dict.fromkeys(other.line for _, other in alike if other.line))
+    return Cause(fault.stage, fault.why, fault.op, lines, named, len(alike))
 
 
 def _kind(change: Change) -> ChangeKind | None:
@@ -166,11 +175,11 @@ def _kind(change: Change) -> ChangeKind | None:
             Verdict.PASSED: ChangeKind.FIXED,
             Verdict.FAILED: ChangeKind.BROKEN if before is Verdict.PASSED else ChangeKind.KNOWN,
         }.get(now, ChangeKind.UNKNOWN)
-    same = _keys(change.before) == _keys(change.now)
+    same = _blamed(change.before) == _blamed(change.now)
     return None if same else ChangeKind.OTHER
 
 
-def _keys(answer: Answer) -> set[tuple[str, ...]]:
+def _blamed(answer: Answer) -> set[tuple[str, ...]]:
     """What an answer blames, apart from line numbers of code that moved."""
     d = answer.diagnosis
     if d is None or d.failure is None:
