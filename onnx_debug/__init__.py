@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from onnx_debug.data.compatibility import Compatibility
 from onnx_debug.data.diagnosis import Diagnosis
+from onnx_debug.data.survey import Survey
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -19,16 +20,19 @@ if TYPE_CHECKING:
     from onnx_debug.session.compatibility.look import compat
     from onnx_debug.session.diagnose import diagnose
     from onnx_debug.session.session import Session
+    from onnx_debug.session.survey.survey import survey
 
 __version__ = "0.1.0"
 __all__ = [
     "Compatibility",
     "Diagnosis",
     "Session",
+    "Survey",
     "compat",
     "diagnose",
     "load_ipython_extension",
     "meaning",
+    "survey",
 ]
 
 
@@ -37,6 +41,7 @@ _PLACES = {
     "compat": "onnx_debug.session.compatibility.look",
     "diagnose": "onnx_debug.session.diagnose",
     "meaning": "onnx_debug.render.knowledge.meaning",
+    "survey": "onnx_debug.session.survey.survey",
 }
 
 
@@ -86,8 +91,28 @@ class _CompatibilityForms:
         return compatibility.text(report)
 
 
+class _SurveyForms:
+    """What a `Survey` looks like."""
+
+    def text(self, survey: Survey, /) -> str:
+        from onnx_debug.render.survey import report
+
+        return report.text(survey)
+
+    def page(self, survey: Survey, /) -> str:
+        from onnx_debug.render.survey import report
+
+        return report.page(survey)
+
+    def markdown(self, survey: Survey, /) -> str:
+        from onnx_debug.render.survey import report
+
+        return report.markdown(survey)
+
+
 Diagnosis.forms = _Forms()
 Compatibility.forms = _CompatibilityForms()
+Survey.forms = _SurveyForms()
 
 
 def load_ipython_extension(shell: InteractiveShell) -> None:

@@ -1,4 +1,4 @@
-"""The command line: a diagnosis, what fits with what (`compat`), what a code means (`explain`).
+"""The command line: a diagnosis, what fits with what (`compat`), what a code means (`explain`), many models (`survey`).
 
 Exit status: 0 when the model exports, 1 when it does not, 2 when the call was wrong, 3 when nobody
 knows, because a stage could not be tried or the search was stopped.
@@ -16,13 +16,13 @@ from typing import Any, NoReturn
 from onnx_debug.data.diagnosis import Diagnosis
 from onnx_debug.data.errors import CaseError
 from onnx_debug.data.stage import Verdict
-from onnx_debug.frontends import compat_command
-from onnx_debug.frontends.case_file import CaseFileError, make_case
+from onnx_debug.frontends import compat_command, survey_command
 from onnx_debug.frontends.options import OPTIONS, to_keywords, unknown_option
 from onnx_debug.frontends.progress_line import Progress, terminal_writer
 from onnx_debug.render import text
 from onnx_debug.render.knowledge import page
 from onnx_debug.render.voice import COMMAND_LINE
+from onnx_debug.session.case_file import CaseFileError, make_case
 
 _DESCRIPTION = "When torch.onnx.export fails: which layer, which line, why."
 _EPILOG = """examples:
@@ -30,6 +30,7 @@ _EPILOG = """examples:
   onnx-debug my_package.models:make --dynamic x:0=batch -o model.onnx
   onnx-debug explain OD101         what the code of a report means
   onnx-debug compat                what fits with what here; also: compat model.onnx
+  onnx-debug survey cases.py       many models at once; --html sums them up
 
 exit status: 0 it exports, 1 it does not, 2 the call was wrong, 3 nobody knows"""
 
@@ -52,6 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return compat_command.main(given[1:])
     if given[:1] == ["explain"]:
         return _explain(given[1:])
+    if given[:1] == ["survey"]:
+        return survey_command.main(given[1:])
     parser = _parser()
     options, extra = parser.parse_known_args(given)
     if extra:
