@@ -1,6 +1,6 @@
 """`onnx-debug model.py:make`: the diagnosis on the command line; `onnx-debug compat`: what fits with what.
 
-Exit status: 0 when the model exports, 1 when it does not, 2 when the call was wrong, 3 when nobody
+Exit status: 0 when the model exports, or with `--fix` a changed copy of it, 1 when it does not, 2 when the call was wrong, 3 when nobody
 knows, because a stage could not be tried or the search was stopped.
 """
 
@@ -28,7 +28,8 @@ _EPILOG = """examples:
   onnx-debug my_package.models:make --dynamic x:0=batch -o model.onnx
   onnx-debug compat                what fits with what here; also: compat model.onnx
 
-exit status: 0 it exports, 1 it does not, 2 the call was wrong, 3 nobody knows"""
+exit status: 0 it exports (with --fix: or a changed copy does), 1 it does not, 2 the call was wrong,
+3 nobody knows"""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -66,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.json:
         options.json.write_text(json.dumps(diagnosis.to_dict()), encoding="utf-8")
         print(f"Data: {options.json}")
-    return _EXIT.get(diagnosis.verdict, 3)
+    return 0 if diagnosis.fixed else _EXIT.get(diagnosis.verdict, 3)
 
 
 def _parser() -> argparse.ArgumentParser:

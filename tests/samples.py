@@ -269,6 +269,13 @@ def unresolved(*, ours: bool = False) -> Diagnosis:
     )
 
 
+def fixed() -> Diagnosis:
+    """A copy with the first fix was written."""
+    return diagnosis(
+        culprit(), fixes=(FIX,), fixed=True, written=Written("model.onnx", 12_000, 20, 14)
+    )
+
+
 def stopped() -> Diagnosis:
     return diagnosis(search=SearchState.STOPPED, failure=None, sufficient=None, trials=steps(2))
 
@@ -276,6 +283,7 @@ def stopped() -> Diagnosis:
 ALL = {
     "exported": exported(),
     "single": diagnosis(culprit(), fixes=(FIX,)),
+    "fixed": fixed(),
     "three": three(),
     "eighteen": eighteen(),
     "bad_request": bad_request(),
