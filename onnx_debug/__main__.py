@@ -1,6 +1,6 @@
 """The command line: a diagnosis, what fits with what (`compat`), what a code means (`explain`), many models (`survey`).
 
-Exit status: 0 when the model exports, 1 when it does not, 2 when the call was wrong, 3 when nobody
+Exit status: 0 when the model exports, or with `--fix` a changed copy of it, 1 when it does not, 2 when the call was wrong, 3 when nobody
 knows, because a stage could not be tried or the search was stopped.
 """
 
@@ -32,7 +32,8 @@ _EPILOG = """examples:
   onnx-debug compat                what fits with what here; also: compat model.onnx
   onnx-debug survey cases.py       many models at once; --html sums them up
 
-exit status: 0 it exports, 1 it does not, 2 the call was wrong, 3 nobody knows"""
+exit status: 0 it exports (with --fix: or a changed copy does), 1 it does not, 2 the call was wrong,
+3 nobody knows"""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -74,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.json:
         options.json.write_text(json.dumps(diagnosis.to_dict()), encoding="utf-8")
         print(f"Data: {options.json}")
-    return _EXIT.get(diagnosis.verdict, 3)
+    return 0 if diagnosis.fixed else _EXIT.get(diagnosis.verdict, 3)
 
 
 def _explain(given: Sequence[str]) -> int:

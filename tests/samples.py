@@ -290,6 +290,13 @@ def unresolved(*, ours: bool = False) -> Diagnosis:
     )
 
 
+def fixed() -> Diagnosis:
+    """A copy with the first fix was written."""
+    return diagnosis(
+        culprit(), fixes=(FIX,), fixed=True, written=Written("model.onnx", 12_000, 20, 14)
+    )
+
+
 def stopped() -> Diagnosis:
     return diagnosis(search=SearchState.STOPPED, failure=None, sufficient=None, trials=steps(2))
 
@@ -297,6 +304,7 @@ def stopped() -> Diagnosis:
 ALL = {
     "exported": exported(),
     "single": diagnosis(culprit(), fixes=(FIX,)),
+    "fixed": fixed(),
     "three": three(),
     "part_way": replace(three(), fixes=(), part_way=FURTHER),
     "eighteen": eighteen(),

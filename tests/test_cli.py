@@ -45,6 +45,7 @@ def test_passes_the_case_and_its_options_on(model_file, engine):
         "edges": "report",
         "isolate": True,
         "fixes": True,
+        "fix": False,
     }
 
 

@@ -12,7 +12,7 @@ from onnx_debug.data.diagnosis import Diagnosis
 from onnx_debug.data.errors import CaseError
 from tests import samples
 
-DEFAULTS = {"timeout": 60.0, "edges": "report", "isolate": True, "fixes": True}
+DEFAULTS = {"timeout": 60.0, "edges": "report", "isolate": True, "fixes": True, "fix": False}
 
 
 def run(shell, cell):
@@ -227,6 +227,7 @@ def test_last_expression_is_the_case(shell, engine):
         "edges": "report",
         "isolate": False,
         "fixes": False,
+        "fix": False,
         "f": "a.onnx",
         "opset_version": 18,
         "dynamo": False,

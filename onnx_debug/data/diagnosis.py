@@ -119,8 +119,10 @@ class Diagnosis:
         fixes: changes that were tried and pass, best first: what costs the user least, then what comes
             nearest to eager.
         part_way: where there is no fix: changes that were tried and get the export further.
+        fixed: the first of `fixes` was applied to a copy, because that was asked for: what is written
+            is the export of that copy, and the model is as it was.
         written: the file at the user's own path, if there is one.
-        unwritten: of an export that passes, why there is none.
+        unwritten: of an export that passes or was fixed, why there is none.
         onnx_path: the exported model; or the partial graph, with each culprit as one placeholder
             node; or None. A file of the session, which goes with the last reference to it.
         notes: facts the reader should know (what could not be proven, isolation that was not
@@ -150,6 +152,7 @@ class Diagnosis:
     search: SearchState = SearchState.NOT_BEGUN
     fixes: tuple[Fix, ...] = ()
     part_way: PartWay | None = None
+    fixed: bool = False
     written: Written | None = None
     unwritten: str = ""
     onnx_path: str | None = None
@@ -189,6 +192,13 @@ class Diagnosis:
     def ok(self) -> bool:
         """True when every stage passed on every input, and outputs were compared."""
         return self.verdict is Verdict.PASSED
+
+    @property
+    def usable_path(self) -> str | None:
+        """The session's own file of an export that can be used: of the model, or of a copy with a fix; None where there is none."""
+        if self.fixed and self.fixes:
+            return self.fixes[0].outcome.onnx_path
+        return self.onnx_path if self.ok else None
 
     @property
     def stopped(self) -> bool:

@@ -120,7 +120,7 @@ class Interception:
             self.calls.append(error)
             raise ExportFailedError from error
         self.calls.append(diagnosis)
-        if not diagnosis.ok:
+        if not (diagnosis.ok or diagnosis.fixed):
             raise ExportFailedError
         self.returned = onnx_program(diagnosis) if diagnosis.dynamo else None
         return self.returned
@@ -163,8 +163,8 @@ def onnx_program(d: Diagnosis) -> Any:
     import onnx_ir
     import torch
 
-    assert d.onnx_path
-    model = onnx_ir.external_data.load_to_model(onnx_ir.load(d.onnx_path))
+    assert d.usable_path
+    model = onnx_ir.external_data.load_to_model(onnx_ir.load(d.usable_path))
     return torch.onnx.ONNXProgram(model, None)
 
 

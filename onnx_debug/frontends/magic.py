@@ -86,7 +86,8 @@ class OnnxDebugMagics(Magics):
             model, (x,)
 
         Returns the `Diagnosis`, which displays itself; keep it with `d = _`. When everything
-        passes, the cell's own call returns a usable `ONNXProgram` and writes its file. Options
+        passes, the cell's own call returns a usable `ONNXProgram` and writes its file; with
+        `--fix` also when a change of a copy was found with which everything passes. Options
         given here go before those of the call. Further inputs to agree on can be given in Python:
         `onnx_debug.diagnose(model, args, check_inputs=[...])`.
         """
@@ -268,9 +269,10 @@ def _removed() -> str:
 
 
 def _shown(calls: list[Diagnosis | CaseError]) -> Diagnosis:
-    """Of several calls the first that fails; all of them are listed."""
+    """Of several calls the one that ended the cell, or else the first that was fixed; all of them are listed."""
     failed = [call for call in calls if not _passes(call)]
-    shown = (failed or calls[-1:])[0]
+    ended = [call for call in failed if not (isinstance(call, Diagnosis) and call.fixed)]
+    shown = (ended or failed or calls[-1:])[0]
     if len(calls) > 1:
         _say(f"{len(calls)} calls of torch.onnx.export: {_fail(len(failed))}.")
         for number, call in enumerate(calls, 1):

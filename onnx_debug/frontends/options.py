@@ -62,6 +62,10 @@ OPTIONS: tuple[Option, ...] = (
         help="Zeros, ties, NaN, sizes of 1: report a difference, let it fail the export, or do not try.",
     ),
     _switch("--no-isolation", help="Run trials in this process; a crash then takes it down."),
+    _switch(
+        "--fix",
+        help="Where the model does not export: write a copy that does, with the first fix in it.",
+    ),
     _switch("--no-fixes", help="Say what is wrong; do not try changes that would make it export."),
     _switch("--log", help="Print the exporter's full verbose log."),
     _switch("-q", "--quiet", help="Show no progress."),
@@ -95,6 +99,7 @@ def to_keywords(options: argparse.Namespace, case: dict[str, Any]) -> dict[str, 
         "edges": options.edges,
         "isolate": not options.no_isolation,
         "fixes": not options.no_fixes,
+        "fix": options.fix,
     }
     asked = {
         "f": options.output,

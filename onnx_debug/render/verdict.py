@@ -9,7 +9,7 @@ from onnx_debug.data.stage import Mode, Stage, Verdict
 from onnx_debug.render.messages import first_line
 from onnx_debug.render.reasons import advice, cause, cause_of_all, clue_of, reason, why
 from onnx_debug.render.voice import PYTHON, Voice
-from onnx_debug.render.words import culprit_title, guilty_lines, number, plural
+from onnx_debug.render.words import culprit_title, file_words, guilty_lines, number, plural, written
 
 MARKS = {
     Verdict.PASSED: "✓",
@@ -58,7 +58,8 @@ def next_step(d: Diagnosis, voice: Voice = PYTHON) -> str:
         fix = d.fixes[0]
         which = voice.fix if len(d.fixes) == 1 else f"first of {len(d.fixes)}"
         checked = f"exports and runs, max diff {number(fix.max_abs_diff)}"
-        return f"{fix.title} (checked: {checked}; {which})."
+        done = f"{fix.title} (checked: {checked}; {which})."
+        return _after_fix(d, done) if d.fixed else done
     if d.verdict is Verdict.UNRESOLVED:
         return _after_unresolved(d, voice)
     if d.search is SearchState.STOPPED:
@@ -157,6 +158,14 @@ def _of_waiting(d: Diagnosis) -> str:
     if d.trials:
         return f"{d.model_class} passes on the given inputs; other inputs are being tried."
     return f"Examining {d.model_class}; there is no answer yet."
+
+
+def _after_fix(d: Diagnosis, change: str) -> str:
+    """What was written, and what was changed for it."""
+    if d.written is None:
+        return f"{change} {written(d)}"
+    place = d.written.path or "what was written"
+    return f"take {place} ({file_words(d.written)}), exported from a copy of the model with this change: {change}"
 
 
 def _after_unresolved(d: Diagnosis, voice: Voice) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from onnx_debug.data.comparison import Asked, Comparison, Edge
 from onnx_debug.data.culprit import Culprit, ProofKind
-from onnx_debug.data.diagnosis import Diagnosis
+from onnx_debug.data.diagnosis import Diagnosis, Written
 from onnx_debug.data.failure import Clue, ClueKind, Source
 from onnx_debug.data.module_info import ModuleInfo, TensorInfo
 from onnx_debug.data.stage import Stage, StageState
@@ -67,17 +67,21 @@ def agreement(rows: Sequence[Comparison]) -> str:
 
 
 def written(d: Diagnosis) -> str:
-    """What the user got of an export that passes; empty where that is not known."""
+    """What the user got of an export that passes or was fixed; empty where that is not known."""
     if d.written is None:
         return f"Nothing was written: {d.unwritten}." if d.unwritten else ""
-    size = next(
-        f"{d.written.size / unit:,.{digits}f} {name}"
-        for unit, digits, name in ((1e9, 1, "GB"), (1e6, 1, "MB"), (1e3, 0, "kB"), (1, 0, "bytes"))
-        if d.written.size >= unit or unit == 1
-    )
     place = f" to {d.written.path}" if d.written.path else ""
-    nodes = plural(d.written.nodes, "node")
-    return f"Written{place} ({size}, opset {d.written.opset}, {nodes})."
+    return f"Written{place} ({file_words(d.written)})."
+
+
+def file_words(file: Written) -> str:
+    """`12 kB, opset 20, 14 nodes`."""
+    size = next(
+        f"{file.size / unit:,.{digits}f} {name}"
+        for unit, digits, name in ((1e9, 1, "GB"), (1e6, 1, "MB"), (1e3, 0, "kB"), (1, 0, "bytes"))
+        if file.size >= unit or unit == 1
+    )
+    return f"{size}, opset {file.opset}, {plural(file.nodes, 'node')}"
 
 
 def module_name(fqn: str, model_class: str) -> str:

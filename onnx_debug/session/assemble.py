@@ -52,6 +52,7 @@ class Known:
     request_fault: RequestFault | None = None
     fixes: tuple[Fix, ...] = ()
     part_way: PartWay | None = None
+    fixed: bool = False
     written: Written | None = None
     unwritten: str = ""
     state: SearchState = SearchState.NOT_BEGUN
@@ -90,6 +91,7 @@ class Known:
             search=self.state,
             fixes=self.fixes,
             part_way=self.part_way,
+            fixed=self.fixed,
             written=self.written,
             unwritten=self.unwritten,
             onnx_path=_graph_to_show(self.outcomes, self.findings.names),

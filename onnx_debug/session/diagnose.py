@@ -26,6 +26,7 @@ def diagnose(  # noqa: PLR0913 - each is a keyword that users name
     memory_limit: int | None = None,
     isolate: bool = True,
     fixes: bool = True,
+    fix: bool = False,
     on_event: Callable[[Event], None] | None = None,
     f: Any = None,
     **export_options: Any,
@@ -48,6 +49,8 @@ def diagnose(  # noqa: PLR0913 - each is a keyword that users name
         isolate: run trials in processes of their own, where the system can.
         fixes: try changes that would make it export: of the call, the model, its operators, its
             lines. Only what works is shown. Changes of the model need `isolate`.
+        fix: export a copy with the first of these fixes, and write that file, where the model itself
+            does not export.
         on_event: told what happens, see `onnx_debug.data.events`.
         f: where to write the file when the export passes, as in `torch.onnx.export`.
         **export_options: `torch.onnx.export`'s own keywords, unchanged.
@@ -70,6 +73,7 @@ def diagnose(  # noqa: PLR0913 - each is a keyword that users name
         memory_limit=memory_limit,
         isolate=isolate,
         fixes=fixes,
+        fix=fix,
         on_event=on_event,
         f=f,
         **export_options,

@@ -10,7 +10,7 @@ from typing import Any, Self
 import torch
 
 from onnx_debug.data.diagnosis import Diagnosis, SearchState, Step
-from onnx_debug.data.errors import NoSpaceError, PausedError, SessionClosedError
+from onnx_debug.data.errors import CaseError, NoSpaceError, PausedError, SessionClosedError
 from onnx_debug.data.events import CulpritFound, Event, Started
 from onnx_debug.data.module_info import ModuleCall
 from onnx_debug.data.outcome import Trial
@@ -55,10 +55,13 @@ class Session:
         memory_limit: int | None = None,
         isolate: bool = True,
         fixes: bool = True,
+        fix: bool = False,
         on_event: Callable[[Event], None] | None = None,
         f: Any = None,
         **export_options: Any,
     ) -> None:
+        if fix and not fixes:
+            raise CaseError("a fix can be applied only where fixes are looked for")
         case = make_case(
             model,
             args,
@@ -70,7 +73,7 @@ class Session:
             edges=edges,
             options=export_options,
         )
-        self._timeout, self._want_fixes = timeout, fixes
+        self._timeout, self._want_fixes, self._apply = timeout, fixes, fix
         self._runner, protection = open_runner(case, isolate=isolate, memory_limit=memory_limit)
         keep_while_used(self, self._runner.directory)
         self._trials = Trials(self._runner, timeout, on_event or (lambda _: None))
@@ -275,6 +278,7 @@ class Session:
         changes = fixing.next()
         if not changes:
             self._fixing = None
+            self._apply_fix()
             return None
         step = self._trials.ask_changed(f"try to {titles(changes)}", lambda: fixing.ask(changes))
         self._known.fixes, self._known.part_way = fixing.fixes, fixing.part_way
@@ -289,6 +293,20 @@ class Session:
             self._deliver(found.onnx_path)
         if self._want_fixes and not found.request and self._runner.isolated:
             self._fixing = fixes_for(self._known.case, self._runner, found, self._timeout)
+        if self._fixing is None and found.failure is not None:
+            self._apply_fix()
+
+    def _apply_fix(self) -> None:
+        """Write the export with the best fix, where that was asked for."""
+        if not self._apply:
+            return
+        exported = self._known.fixes[0].outcome.onnx_path if self._known.fixes else None
+        if exported is None:
+            why = "" if self._runner.isolated else "; changes of the model need isolate=True"
+            self._known.notes.append(f"No change was found that makes it export{why}.")
+            return
+        self._known.fixed = True
+        self._deliver(exported)
 
     def _deliver(self, exported: str) -> None:
         if self._known.case.f is None:
