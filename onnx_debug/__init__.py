@@ -15,18 +15,30 @@ from onnx_debug.data.diagnosis import Diagnosis
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+    from onnx_debug.frontends.offer import install, uninstall
     from onnx_debug.session.compatibility.look import compat
     from onnx_debug.session.diagnose import diagnose
     from onnx_debug.session.session import Session
 
 __version__ = "0.1.0"
-__all__ = ["Compatibility", "Diagnosis", "Session", "compat", "diagnose", "load_ipython_extension"]
+__all__ = [
+    "Compatibility",
+    "Diagnosis",
+    "Session",
+    "compat",
+    "diagnose",
+    "install",
+    "load_ipython_extension",
+    "uninstall",
+]
 
 
 _PLACES = {
     "Session": "onnx_debug.session.session",
     "compat": "onnx_debug.session.compatibility.look",
     "diagnose": "onnx_debug.session.diagnose",
+    "install": "onnx_debug.frontends.offer",
+    "uninstall": "onnx_debug.frontends.offer",
 }
 
 
