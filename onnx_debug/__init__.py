@@ -16,6 +16,7 @@ from onnx_debug.data.survey import Survey
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+    from onnx_debug.frontends.offer import install, uninstall
     from onnx_debug.render.knowledge.meaning import meaning
     from onnx_debug.session.compatibility.look import compat
     from onnx_debug.session.diagnose import diagnose
@@ -30,9 +31,11 @@ __all__ = [
     "Survey",
     "compat",
     "diagnose",
+    "install",
     "load_ipython_extension",
     "meaning",
     "survey",
+    "uninstall",
 ]
 
 
@@ -40,8 +43,10 @@ _PLACES = {
     "Session": "onnx_debug.session.session",
     "compat": "onnx_debug.session.compatibility.look",
     "diagnose": "onnx_debug.session.diagnose",
+    "install": "onnx_debug.frontends.offer",
     "meaning": "onnx_debug.render.knowledge.meaning",
     "survey": "onnx_debug.session.survey.survey",
+    "uninstall": "onnx_debug.frontends.offer",
 }
 
 
