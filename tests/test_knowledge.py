@@ -6,6 +6,7 @@ import itertools
 import json
 import re
 import warnings
+from dataclasses import asdict
 
 import pytest
 import torch
@@ -20,6 +21,7 @@ from onnx_debug.render import html, text
 from onnx_debug.render.knowledge.catalogue import BY_CODE, ENTRIES, find, near
 from onnx_debug.render.knowledge.entry import Facts
 from onnx_debug.render.knowledge.page import markdown
+from onnx_debug.render.voice import COMMAND_LINE, PANEL, PYTHON
 from tests import known_errors, samples
 
 
@@ -51,7 +53,7 @@ def test_every_entry_has_its_case_and_a_code_of_its_own():
     assert len(BY_CODE) == len(ENTRIES) > 50
 
 
-@pytest.mark.parametrize(("stage", "mode"), itertools.product(Stage, Mode))
+@pytest.mark.parametrize(("stage", "mode"), list(itertools.product(Stage, Mode)))
 def test_every_failure_has_an_entry(stage, mode):
     assert find(Facts(Failure(stage, mode, "key", "NeverSeenBefore"))).title
 
@@ -63,10 +65,13 @@ def test_an_entry_is_written_in_plain_sentences(entry):
     assert entry.cause.endswith(".")
     assert "{" not in entry.cause
     filled = [
-        entry.cure(dynamo=dynamo).format(call="aten.sin.default", opset=18, this="it")
+        entry.cure(dynamo=dynamo).format(
+            call="aten.sin.default", opset=18, this="it", **asdict(voice)
+        )
         for dynamo in (True, False)
+        for voice in (PYTHON, PANEL, COMMAND_LINE)
     ]
-    assert all(cure.endswith(".") and len(cure) < 160 for cure in filled), filled
+    assert all(cure.endswith(".") and len(cure) < 220 for cure in filled), filled
 
 
 def test_a_code_that_nobody_has_leads_to_those_that_look_like_it():
