@@ -9,6 +9,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
@@ -65,6 +66,12 @@ def _sleeps():
     noted("sleeps")
     time.sleep(60)
 """
+
+
+@pytest.fixture(autouse=True)
+def search_path(monkeypatch):
+    """The folder of a file of cases comes to stand on it."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
 
 
 def cases_file(folder, *names, also=""):
@@ -288,19 +295,19 @@ def test_a_cluster_that_loses_a_worker_half_way_loses_no_answer(tmp_path):
     short = "".join(
         f"def _short_{n}():\n    noted('short_{n}')\n    raise ValueError\n" for n in "abc"
     )
-    file = cases_file(tmp_path, "short_a", "stuck", "short_b", "short_c", also=short + STUCK)
+    file = cases_file(tmp_path, "short_a", "short_b", "stuck", "short_c", also=short + STUCK)
     worker = tmp_path / "worker"
 
-    def kill(answer, known, total):
-        if known == 1:
-            until(worker.exists)
-            os.kill(int(worker.read_text()), signal.SIGKILL)
+    def kill():
+        until(worker.exists)
+        os.kill(int(worker.read_text()), signal.SIGKILL)
 
+    killer = threading.Thread(target=kill)
     cluster = distributed.LocalCluster(2, threads_per_worker=1, dashboard_address=None)
     with cluster, distributed.Client(cluster) as client:
-        found = onnx_debug.survey(
-            file, executor=client.get_executor(), db=tmp_path / "a.db", on_answer=kill
-        )
+        killer.start()
+        found = onnx_debug.survey(file, executor=client.get_executor(), db=tmp_path / "a.db")
+    killer.join()
     assert len(found.answers) == 4
     # Only what the killed worker was doing was begun twice.
     assert made(tmp_path) == {"short_a": 1, "short_b": 1, "short_c": 1, "stuck": 2}
