@@ -7,8 +7,10 @@ Reports and the executed notebook go to `demo_output/`.
 from __future__ import annotations
 
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -83,12 +85,52 @@ def run_quickstart() -> None:
 
     began = time.monotonic()
     notebook = nbformat.read(HERE / "01_quickstart.ipynb", as_version=4)
-    nbclient.NotebookClient(
-        notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(OUTPUT)}}
-    ).execute()
+    print(f"\n── The quickstart notebook, {len(notebook.cells)} cells, in a kernel of its own\n")
+    at = {"cell": 0}  # which one runs
+
+    def say() -> None:
+        first, *_ = [*notebook.cells[at["cell"]].source.splitlines(), ""]
+        passed = time.monotonic() - began
+        print(
+            f"  {passed:3.0f} s  cell {at['cell'] + 1} of {len(notebook.cells)}: {first}",
+            flush=True,
+        )
+
+    def started(cell: Any, cell_index: int) -> None:
+        at["cell"] = cell_index
+        if cell.cell_type == "code":
+            say()
+
+    client = nbclient.NotebookClient(
+        notebook,
+        timeout=600,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(OUTPUT)}},
+        on_cell_start=started,
+    )
+    with every(8.0, say):
+        client.execute()
     executed = OUTPUT / "01_quickstart.ipynb"
     nbformat.write(notebook, executed)
-    print(f"\n── Quickstart ran from start to end in {time.monotonic() - began:.0f} s: {executed}")
+    print(f"  It ran from start to end in {time.monotonic() - began:.0f} s: {executed}")
+
+
+@contextmanager
+def every(seconds: float, say: Callable[[], None]) -> Iterator[None]:
+    """Say where it is again and again, so that nobody waits in silence."""
+    over = threading.Event()
+
+    def repeat() -> None:
+        while not over.wait(seconds):
+            say()
+
+    thread = threading.Thread(target=repeat)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def main() -> int:
@@ -96,6 +138,7 @@ def main() -> int:
     OUTPUT.mkdir(exist_ok=True)
     found = [show(make) for make in (mixtral, t5_encoder, longformer)]
     run_quickstart()
+    print(f"\nOpen {OUTPUT / 'longformer.html'} in a browser, or the notebook live: make lab")
     return 0 if all(found) else 1
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
 
 import nbclient
@@ -46,3 +48,14 @@ def test_quickstart(tmp_path):
     assert mended["text/plain"].startswith("✓ MixtralModel exports")
     assert (tmp_path / "mixtral.onnx").exists()
     assert (tmp_path / "mixtral_report.html").exists()
+
+
+def test_the_demo_is_never_silent_for_long():
+    path = NOTEBOOK.parent / "demo.py"
+    demo = SourceFileLoader("demo", str(path)).load_module()
+    said = []
+    with demo.every(0.02, lambda: said.append(time.monotonic())):
+        time.sleep(0.3)
+    ended = time.monotonic()
+    assert len(said) >= 3
+    assert said[-1] <= ended

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests import samples
 from tests.ui.jupyter import Notebook, Server, serve
 from tests.ui.measure import selection
 
@@ -48,6 +49,9 @@ class Shift(torch.nn.Module):
 
 model = torch.nn.Sequential(torch.nn.Linear(4, 4), Shift(), torch.nn.Linear(4, 4)).eval()
 torch.onnx.export(model, (torch.randn(4, 4),), dynamo=True)"""
+FIXED = """from tests import samples
+panel(samples.bad_request())"""
+CELLS = "() => [...window.jupyterapp.shell.currentWidget.content.model.cells].map((cell) => cell.sharedModel.getSource())"
 MARKED = '[id="node-name-{}"]'
 
 
@@ -408,6 +412,26 @@ def test_the_magic_can_wait_for_the_first_step(
     opened.page.close()
 
 
+def test_a_fix_goes_into_a_new_cell_below(lab: Server, context: Any, screenshots: Path) -> None:
+    opened = Notebook(lab, context, "fixed.ipynb", SETUP, FIXED, "'the last cell'")
+    opened.run(0)
+    opened.run(1)
+    insert_the_fix(opened)
+    opened.page.screenshot(path=screenshots / "lab_fixes.png")
+    opened.page.close()
+
+
+def insert_the_fix(opened: Notebook) -> None:
+    """The Fixes tab is open by itself where no layer is to blame; its code becomes the cell below the panel's."""
+    before = opened.page.evaluate(CELLS)
+    panel = opened.panel()
+    panel.get_by_role("tab", name="Fixes", selected=True).wait_for()
+    panel.get_by_role("button", name="Insert below").click()
+    panel.get_by_role("button", name="Inserted below").wait_for()
+    after = opened.page.evaluate(CELLS)
+    assert after == [*before[:2], samples.RENAME.code, *before[2:]]
+
+
 def test_notebook_7_shows_the_panel(tmp_path: Path, context: Any, screenshots: Path) -> None:
     with serve(tmp_path, "notebook") as server:
         opened = Notebook(
@@ -423,3 +447,8 @@ def test_notebook_7_shows_the_panel(tmp_path: Path, context: Any, screenshots: P
         assert opened.outside() == []
         assert re.match(r"http://127", opened.page.url)
         opened.page.close()
+        fixed = Notebook(server, context, "fixed.ipynb", SETUP, FIXED, "'the last cell'")
+        fixed.run(0)
+        fixed.run(1)
+        insert_the_fix(fixed)
+        fixed.page.close()

@@ -171,6 +171,18 @@ def test_a_model_that_does_not_run_shows_its_error_and_inputs_and_nothing_else(
     opened.screenshot(path=screenshots / "page_eager_failure.png")
 
 
+def test_fixes_come_first_and_open_by_themselves_where_no_layer_is_to_blame(
+    open_page: Callable[..., Any],
+) -> None:
+    opened = open_page(saved(samples.bad_request()))
+    assert opened.get_by_role("tab").first.inner_text().startswith("Fixes")
+    opened.get_by_role("tab", name="Fixes", selected=True).wait_for()
+    assert opened.get_by_role("button", name="Copy").count() == 1
+    assert opened.get_by_role("button", name="Insert below").count() == 0  # no notebook is around
+    opened = open_page(saved(samples.three()))
+    opened.get_by_role("tab", name="Layer", selected=True).wait_for()
+
+
 def test_wrong_numbers_are_a_heat_map_with_a_legend(
     open_page: Callable[..., Any], screenshots: Path
 ) -> None:

@@ -27,6 +27,7 @@ SCRIPTS = (
     "tabs",
     "graphtab",
     "panel",
+    "notebook",
     "panel_widget",
 )
 STYLES = ("base", "graph", "tree", "panel")

@@ -63,11 +63,20 @@ function diffLines(diff) {
     return diff.trimEnd().split('\n').map((line) => h(kinds[line[0]] ?? 'span', {}, `${line}\n`));
 }
 
-/** Changes that were tried on the whole case and pass. */
-export function fixes(list) {
+/** A button that puts the code into a new cell below the panel's. */
+function below(code, insert) {
+    const button = h('button.od-button', { type: 'button', title: 'Put it into a new cell below this one', onclick() {
+        button.textContent = insert(code) ? 'Inserted below' : 'This notebook takes no new cell: use Copy';
+    } }, 'Insert below');
+    return button;
+}
+
+/** Changes that were tried on the whole case and pass; `insert` puts code into the notebook, null where there is none. */
+export function fixes(list, insert = null) {
     return h('div.od-layer', {}, list.map((fix) => h('section.od-fix', {},
         h('h3', {}, fix.title, ' ', h('span.od-badge', {}, fix.checked)),
         h('p', {}, fix.explanation),
         fix.diff ? [h('pre.od-code', { tabindex: 0, 'aria-label': 'Change of the source' }, diffLines(fix.diff)), copy(fix.diff)] : null,
-        fix.code ? [h('pre.od-code', { tabindex: 0 }, fix.code), copy(fix.code)] : null)));
+        fix.code ? [h('pre.od-code', { tabindex: 0 }, fix.code),
+            h('div.od-actions', { role: 'group', 'aria-label': 'Use this code' }, copy(fix.code), insert ? below(fix.code, insert) : null)] : null)));
 }

@@ -31,13 +31,16 @@ const EMPTY = {
 const WIDE = 1250; // pixels; below this, layer and graph take turns
 
 /**
- * @param {{act?: (type: string, content?: object) => void, select?: (fqn: string) => void, graph?: (wish: object) => void}} handlers
- *     `act` reaches a kernel; `graph` finds another graph where there is none
+ * @param {{act?: (type: string, content?: object) => void, select?: (fqn: string) => void, graph?: (wish: object) => void,
+ *     insert?: ((code: string) => boolean) | null}} handlers
+ *     `act` reaches a kernel; `graph` finds another graph where there is none; `insert` puts code into a new cell of the notebook, and
+ *     says whether it could; null where there is no notebook
  */
-export function panel(host, { act = null, select: onSelect = () => {}, graph: showGraph } = {}) {
+export function panel(host, { act = null, select: onSelect = () => {}, graph: showGraph, insert = null } = {}) {
     const data = { ...EMPTY, calls: {} };
     const asked = new Set(); // modules whose calls were asked for since the last trial
     let selected = null;
+    let tabChosen = false; // then no tab opens by itself
     let chosenByUser = false; // then nothing that is found moves the selection away
     let logAsked = false;
     let drawnFor = null; // the module in the Layer tab
@@ -72,9 +75,9 @@ export function panel(host, { act = null, select: onSelect = () => {}, graph: sh
         partial: Boolean(act),
     });
     const pages = tabs([
+        { name: 'fixes', label: 'Fixes', element: fixesPage },
         { name: 'layer', label: 'Layer', element: layerPage },
         { name: 'graph', label: 'Graph', element: netron.element },
-        { name: 'fixes', label: 'Fixes', element: fixesPage },
         { name: 'steps', label: 'Steps', element: stepsPage },
         { name: 'log', label: 'Log', element: logPage.element },
     ], (name) => {
@@ -101,6 +104,8 @@ export function panel(host, { act = null, select: onSelect = () => {}, graph: sh
             unfolded = !event.target.closest('details').open;
         }
     });
+    pages.bar.addEventListener('click', () => { tabChosen = true; });
+    pages.bar.addEventListener('keydown', () => { tabChosen = true; });
     pages.reveal('fixes', false);
     pages.show('layer');
 
@@ -172,7 +177,10 @@ export function panel(host, { act = null, select: onSelect = () => {}, graph: sh
         pages.reveal('fixes', view.fixes.length > 0);
         const passed = view.fixes.filter((fix) => fix.passed).length;
         pages.badge('fixes', passed ? `${passed} ✓` : '');
-        fixesPage.replaceChildren(fixes(view.fixes));
+        fixesPage.replaceChildren(fixes(view.fixes, insert));
+        if (passed && !view.culprits.length && !tabChosen && !chosenByUser) {
+            pages.show('fixes'); // no layer is to blame, so the Layer tab has nothing to say
+        }
         drawChips();
         drawStatus();
     }

@@ -1,5 +1,6 @@
 // The panel in its two homes: a notebook with a kernel (`render`) and a saved page (`mount`).
 import { bytes, shelf } from './graph.js';
+import { inserter, kernelOf } from './notebook.js';
 import { panel } from './panel.js';
 
 const TRAITS = ['rows', 'states', 'sources', 'view', 'steps', 'progress', 'replaced', 'answers', 'live'];
@@ -22,6 +23,7 @@ function render({ model, el }) {
                 expect();
             }
         },
+        insert: inserter(model, el),
         select(fqn) {
             model.set('selected', fqn);
             save();
@@ -139,9 +141,6 @@ function render({ model, el }) {
         shown.dispose();
     };
 }
-
-/** The notebook's connection to the kernel; not every front end has one for widgets. */
-const kernelOf = (model) => model.widget_manager && model.widget_manager.kernel;
 
 /** A kernel that is busy answers later. */
 function isBusy(model) {

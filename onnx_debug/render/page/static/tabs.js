@@ -35,6 +35,8 @@ export function tabs(pages, onShow = () => {}) {
         onShow(name);
     }
 
+    const first = () => [...entries.keys()].find((name) => !entries.get(name).button.hidden);
+
     bar.addEventListener('keydown', (event) => {
         const names = [...entries.keys()].filter((name) => !entries.get(name).button.hidden);
         const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
@@ -73,12 +75,12 @@ export function tabs(pages, onShow = () => {}) {
                 }
                 page.dataset.wasPinned = other === name ? 'yes' : '';
             }
-            show(current === name ? entries.keys().next().value : current);
+            show(current === name ? first() : current);
         },
         reveal(name, visible) {
             entries.get(name).button.hidden = !visible;
             if (!visible && current === name) {
-                show(entries.keys().next().value);
+                show(first());
             }
         },
     };
