@@ -162,7 +162,7 @@ def test_a_model_that_does_not_run_shows_its_error_and_inputs_and_nothing_else(
     open_page: Callable[..., Any], screenshots: Path
 ) -> None:
     opened = open_page(saved(samples.broken_layer()))
-    shown = opened.locator(".od-scroll-page").first
+    shown = opened.get_by_role("tabpanel", name="Layer")
     shown.get_by_text("Traceback …").wait_for()
     assert "float32" in shown.get_by_role("region", name="Inputs and outputs").inner_text()
     assert "Evidence" not in shown.inner_text()
