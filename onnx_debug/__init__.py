@@ -11,22 +11,42 @@ from typing import TYPE_CHECKING, Any
 
 from onnx_debug.data.compatibility import Compatibility
 from onnx_debug.data.diagnosis import Diagnosis
+from onnx_debug.data.survey import Survey
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+    from onnx_debug.frontends.offer import install, uninstall
+    from onnx_debug.render.knowledge.meaning import meaning
     from onnx_debug.session.compatibility.look import compat
     from onnx_debug.session.diagnose import diagnose
     from onnx_debug.session.session import Session
+    from onnx_debug.session.survey.survey import survey
 
 __version__ = "0.1.0"
-__all__ = ["Compatibility", "Diagnosis", "Session", "compat", "diagnose", "load_ipython_extension"]
+__all__ = [
+    "Compatibility",
+    "Diagnosis",
+    "Session",
+    "Survey",
+    "compat",
+    "diagnose",
+    "install",
+    "load_ipython_extension",
+    "meaning",
+    "survey",
+    "uninstall",
+]
 
 
 _PLACES = {
     "Session": "onnx_debug.session.session",
     "compat": "onnx_debug.session.compatibility.look",
     "diagnose": "onnx_debug.session.diagnose",
+    "install": "onnx_debug.frontends.offer",
+    "meaning": "onnx_debug.render.knowledge.meaning",
+    "survey": "onnx_debug.session.survey.survey",
+    "uninstall": "onnx_debug.frontends.offer",
 }
 
 
@@ -61,6 +81,11 @@ class _Forms:
 
         return issue_text(diagnosis)
 
+    def codes(self, diagnosis: Diagnosis, /) -> tuple[str, ...]:
+        from onnx_debug.render.reasons import codes
+
+        return codes(diagnosis)
+
 
 class _CompatibilityForms:
     """What a `Compatibility` looks like."""
@@ -71,8 +96,28 @@ class _CompatibilityForms:
         return compatibility.text(report)
 
 
+class _SurveyForms:
+    """What a `Survey` looks like."""
+
+    def text(self, survey: Survey, /) -> str:
+        from onnx_debug.render.survey import report
+
+        return report.text(survey)
+
+    def page(self, survey: Survey, /) -> str:
+        from onnx_debug.render.survey import report
+
+        return report.page(survey)
+
+    def markdown(self, survey: Survey, /) -> str:
+        from onnx_debug.render.survey import report
+
+        return report.markdown(survey)
+
+
 Diagnosis.forms = _Forms()
 Compatibility.forms = _CompatibilityForms()
+Survey.forms = _SurveyForms()
 
 
 def load_ipython_extension(shell: InteractiveShell) -> None:

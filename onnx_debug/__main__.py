@@ -1,4 +1,4 @@
-"""`onnx-debug model.py:make`: the diagnosis on the command line; `onnx-debug compat`: what fits with what.
+"""The command line: a diagnosis, what fits with what (`compat`), what a code means (`explain`), many models (`survey`).
 
 Exit status: 0 when the model exports, or with `--fix` a changed copy of it, 1 when it does not, 2 when the call was wrong, 3 when nobody
 knows, because a stage could not be tried or the search was stopped.
@@ -16,17 +16,21 @@ from typing import Any, NoReturn
 from onnx_debug.data.diagnosis import Diagnosis
 from onnx_debug.data.errors import CaseError
 from onnx_debug.data.stage import Verdict
-from onnx_debug.frontends import compat_command
-from onnx_debug.frontends.case_file import CaseFileError, make_case
+from onnx_debug.frontends import compat_command, survey_command
 from onnx_debug.frontends.options import OPTIONS, to_keywords, unknown_option
 from onnx_debug.frontends.progress_line import Progress, terminal_writer
 from onnx_debug.render import text
+from onnx_debug.render.knowledge import page
+from onnx_debug.render.voice import COMMAND_LINE
+from onnx_debug.session.case_file import CaseFileError, make_case
 
 _DESCRIPTION = "When torch.onnx.export fails: which layer, which line, why."
 _EPILOG = """examples:
   onnx-debug model.py:make --html report.html
   onnx-debug my_package.models:make --dynamic x:0=batch -o model.onnx
+  onnx-debug explain OD101         what the code of a report means
   onnx-debug compat                what fits with what here; also: compat model.onnx
+  onnx-debug survey cases.py       many models at once; --html sums them up
 
 exit status: 0 it exports (with --fix: or a changed copy does), 1 it does not, 2 the call was wrong,
 3 nobody knows"""
@@ -48,6 +52,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else list(arguments)
     if given[:1] == ["compat"]:
         return compat_command.main(given[1:])
+    if given[:1] == ["explain"]:
+        return _explain(given[1:])
+    if given[:1] == ["survey"]:
+        return survey_command.main(given[1:])
     parser = _parser()
     options, extra = parser.parse_known_args(given)
     if extra:
@@ -61,13 +69,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.exit(2, f"{parser.prog}: {error}\n")
     if options.log:
         print(diagnosis.log)
-    print(text.render(diagnosis))
+    print(text.render(diagnosis, voice=COMMAND_LINE))
     if options.html:
         print(f"Report: {diagnosis.save_html(options.html)}")
     if options.json:
         options.json.write_text(json.dumps(diagnosis.to_dict()), encoding="utf-8")
         print(f"Data: {options.json}")
     return 0 if diagnosis.fixed else _EXIT.get(diagnosis.verdict, 3)
+
+
+def _explain(given: Sequence[str]) -> int:
+    """`onnx-debug explain CODE …`: exit status 2 where a code is unknown."""
+    parser = _Parser(
+        prog="onnx-debug explain", description="What the code of a report means, and what helps."
+    )
+    parser.add_argument("code", nargs="+", metavar="CODE", help="as a report shows it: OD101")
+    pages = [page.text(code) for code in parser.parse_args(given).code]
+    print("\n\n".join(pages))
+    return 2 if any("\n" not in one for one in pages) else 0
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -39,7 +39,7 @@ def ipython():
 @pytest.fixture
 def shell(ipython):
     """An IPython shell with the extension loaded and an empty namespace."""
-    ipython.run_line_magic("load_ext", "onnx_debug")
+    ipython.extension_manager.load_extension("onnx_debug")  # silent where it is loaded already
     before = set(ipython.user_ns)
     yield ipython
     for name in set(ipython.user_ns) - before:  # %reset would also collect all of torch's garbage

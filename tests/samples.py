@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from onnx_debug.data.comparison import Asked, Comparison, Edge, EdgeKind, NodeError
 from onnx_debug.data.culprit import Culprit, Proof, ProofKind
 from onnx_debug.data.diagnosis import Diagnosis, SearchState, Step, Written
 from onnx_debug.data.failure import Clue, ClueKind, Failure, Source
-from onnx_debug.data.fix import Fix
+from onnx_debug.data.fix import Fix, PartWay
 from onnx_debug.data.module_info import ModuleInfo, TensorInfo
 from onnx_debug.data.outcome import Outcome
 from onnx_debug.data.stage import Mode, Stage, Verdict, skipped
@@ -113,6 +115,14 @@ RENAME = Fix(
     Outcome(passed=tuple(Stage)),
     0.0,
     code=CALL,
+)
+
+
+FURTHER = PartWay(
+    "choose with torch.where in line 11",
+    "Both branches are computed.",
+    failure(),
+    diff="-if y.sum() > 0:\n+y = torch.where(",
 )
 
 
@@ -230,6 +240,17 @@ def broken_model() -> Diagnosis:
     )
 
 
+def broken_layer() -> Diagnosis:
+    """A model that fails in eager, in a layer that is known."""
+    d = broken_model()
+    proof = Proof(
+        ProofKind.UNPROVEN, reason="the model itself fails in eager; nothing was exported"
+    )
+    return replace(
+        d, culprits=(culprit("m3", "Linear", failure=d.failure, op=None, proof=proof, outputs=()),)
+    )
+
+
 def died(mode: Mode) -> Diagnosis:
     gone = failure(Stage.CAPTURE, mode, exception_type="", message="", op=None)
     return diagnosis(
@@ -285,11 +306,13 @@ ALL = {
     "single": diagnosis(culprit(), fixes=(FIX,)),
     "fixed": fixed(),
     "three": three(),
+    "part_way": replace(three(), fixes=(), part_way=FURTHER),
     "eighteen": eighteen(),
     "bad_request": bad_request(),
     "answers_wrongly": answers_wrongly(),
     "nobody": nobody(),
     "broken_model": broken_model(),
+    "broken_layer": broken_layer(),
     "crash": died(Mode.CRASH),
     "timeout": died(Mode.TIMEOUT),
     "memory": died(Mode.MEMORY),

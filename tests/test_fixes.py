@@ -56,7 +56,47 @@ def hooked():
     return made
 
 
+class Noisy(nn.Module):
+    def forward(self, x):
+        return x + torch.randn_like(x)
+
+
+class Sparse(nn.Module):
+    def forward(self, x):
+        return torch.sparse.mm((x @ x.T).to_sparse(), x)
+
+
+class Cancels(nn.Module):
+    """In half precision little is left of the difference but rounding."""
+
+    def forward(self, x):
+        h = (x + 30).half()
+        return ((h * h).mean(1) - h.mean(1) ** 2).float()
+
+
+class Guards(nn.Module):
+    def forward(self, x):
+        if x.isnan().any():
+            raise ValueError("NaN")
+        return x * 2
+
+
+class SizeBranch(nn.Module):
+    """Both ways of the branch give the same."""
+
+    def forward(self, x):
+        rows = x[x[:, 0] > -9]
+        if rows.shape[0] > 2:
+            return torch.cat([rows[:1] * 2, rows[1:] * 2])
+        return rows * 2
+
+
 CASES = {
+    "noise": (lambda: Noisy(), {}, "random numbers inputs"),
+    "sparse": (lambda: Sparse(), {}, "dense tensors"),
+    "half precision": (lambda: Cancels(), {}, "in float64"),
+    "guard": (lambda: Guards(), {}, "leave the check out"),
+    "size": (lambda: SizeBranch(), {}, "for False"),
     "branch": (lambda: Gate(), {}, "torch.where"),
     "operator": (lambda: Running(), {}, "decompose aten::cummax"),
     "no kernel": (lambda: Counts(), {}, "decompose aten::relu"),
@@ -77,9 +117,8 @@ def test_a_fix_is_found_and_the_model_stays_as_it_is(name):
     before = [name for name, _ in model.named_parameters()]
     found = onnx_debug.diagnose(model, (X,), **options)
     assert found.failure is not None
-    (fix,) = found.fixes
-    assert title in fix.title
-    assert fix.outcome.ok
+    fix = next(fix for fix in found.fixes if title in fix.title)
+    assert all(fix.outcome.ok for fix in found.fixes)
     assert [name for name, _ in model.named_parameters()] == before
     assert all(parameter.requires_grad for parameter in model.parameters())
     assert fix.diff or "torch.onnx.export(" in fix.code
@@ -91,7 +130,7 @@ def test_blockers_of_three_kinds_are_fixed_together(dynamic):
     shapes = {"dynamic_shapes": {"input": {0: Dim("rows")}}} if dynamic else {}
     found = onnx_debug.diagnose(model, (X,), **shapes)
     assert {culprit.fqn for culprit in found.culprits} == {"1", "2", "3"}
-    (fix,) = found.fixes
+    fix = found.fixes[0]
     assert "torch.where" in fix.title
     assert "aten::cummax" in fix.title
     assert "aten::relu" in fix.title
@@ -132,6 +171,34 @@ def test_what_exports_with_other_numbers_is_no_fix(monkeypatch):
     assert found.fixes == ()
     (tried,) = [step for step in found.trials if "lie" in step.why]
     assert "max difference" in tried.message
+
+
+def test_where_one_blocker_is_left_it_is_said_how_far_the_others_get_the_export(monkeypatch):
+    monkeypatch.setattr(blockers.control_flow, "proposals", lambda *_: [])
+    model = nn.Sequential(nn.Linear(8, 8), Running(), Gate()).eval()
+    found = onnx_debug.diagnose(model, (X,))
+    assert {culprit.fqn for culprit in found.culprits} == {"1", "2"}
+    assert found.fixes == ()
+    assert "cummax" in found.part_way.title
+    assert found.part_way.failure.clues[0].fqn == "2"
+    assert "Further, no fix: decompose aten::cummax" in str(found)
+
+
+class Masked(nn.Module):
+    """Makes a mask in eager only, as libraries do."""
+
+    def forward(self, ids, attention_mask=None):
+        if attention_mask is None and not torch.compiler.is_compiling():
+            attention_mask = torch.ones_like(ids)
+        return ids * 2 + attention_mask.sum(-1, keepdim=True)
+
+
+def test_a_mask_that_is_made_in_eager_only_is_passed():
+    ids = torch.ones(2, 5, dtype=torch.long)
+    (fix,) = onnx_debug.diagnose(Masked().eval(), (ids,)).fixes
+    assert fix.title == "pass attention_mask"
+    assert "attention_mask = torch.ones_like(ids)" in fix.code
+    assert '"attention_mask": attention_mask' in fix.code
 
 
 class Rising(nn.Module):
@@ -333,3 +400,13 @@ def test_int_is_left_out_and_the_rest_of_the_line_stays():
     text = "def f(x):\n    return x.view(int(x.shape[0]), -1)  # rows\n"
     assert without_int(text, 2) == "def f(x):\n    return x.view(x.shape[0], -1)  # rows\n"
     assert without_int("def f(n):\n    return int(n + 1) * 2\n", 2).endswith("(n + 1) * 2\n")
+
+
+def test_whole_numbers_leave_the_buffers_but_for_the_counters_of_batch_norm():
+    model = nn.Sequential(nn.BatchNorm1d(8))
+    model.register_buffer("amount", torch.tensor(2))
+    model_family.Prepare("keep whole numbers as Python numbers").apply(
+        type("Case", (), {"model": model})
+    )
+    assert (model.amount, type(model.amount)) == (2, int)
+    assert model[0].num_batches_tracked.dim() == 0

@@ -55,8 +55,13 @@ def test_what_is_too_long_is_cut_at_its_end():
     ("dynamo", "words"), [(True, "custom_translation_table"), (False, "dynamo=True")]
 )
 def test_an_untranslated_operator_has_other_advice_with_each_exporter(dynamo, words):
-    found = failure(Stage.TRANSLATE, "UnsupportedOperatorError", op="aten::linalg_qr")
+    found = failure(Stage.TRANSLATE, "UnsupportedOperatorError", op="aten::frexp.Tensor")
     assert words in advice(found, dynamo=dynamo)
+
+
+def test_the_other_exporter_is_not_advised_for_what_neither_translates():
+    found = failure(Stage.TRANSLATE, "UnsupportedOperatorError", op="aten::linalg_qr")
+    assert "dynamo" not in advice(found, dynamo=False)
 
 
 def test_an_operator_that_a_later_opset_has_is_not_said_to_have_no_translation():

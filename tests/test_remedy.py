@@ -18,6 +18,7 @@ from onnx_debug.data.errors import CaseError
 from onnx_debug.data.failure import Failure
 from onnx_debug.data.outcome import Outcome
 from onnx_debug.data.stage import Mode, Stage
+from onnx_debug.render.page.tree import State, states
 from onnx_debug.request import remedy
 from onnx_debug.request.case import make_case
 from onnx_debug.request.surroundings import Surroundings, own_export, surroundings
@@ -258,3 +259,11 @@ def test_a_wrong_name_is_compared_with_torchs_keywords_and_with_ours():
 def test_a_second_input_in_the_place_of_kwargs_is_told_where_it_belongs():
     with pytest.raises(CaseError, match=r"not a Tensor; .* as args=\(x, y\)"):
         onnx_debug.diagnose(nn.Bilinear(2, 2, 2), torch.ones(1, 2), torch.ones(1, 2))
+
+
+def test_an_answer_to_another_request_says_nothing_about_the_modules():
+    d = onnx_debug.diagnose(
+        nn.Linear(4, 4).eval(), (torch.randn(2, 4),), dynamic_shapes={"y": {0: "b"}}
+    )
+    assert d.request
+    assert states(d).get("", State.UNTRIED) is not State.PASSES

@@ -10,7 +10,9 @@ from onnx_debug.data.culprit import Proof, ProofKind
 from onnx_debug.data.diagnosis import SearchState
 from onnx_debug.data.failure import Source
 from onnx_debug.data.module_info import TensorInfo
+from onnx_debug.data.stage import Mode
 from onnx_debug.render.text import MOST_LINES, render
+from onnx_debug.render.voice import COMMAND_LINE
 from onnx_debug.render.words import modules_outside, place
 from tests import samples
 
@@ -31,7 +33,8 @@ def test_ends_with_the_next_step(name):
 
 def test_single_culprit_golden():
     assert render(samples.diagnosis(samples.culprit(), fixes=(samples.FIX,))) == (
-        "✗ blocks.7.extra (BadQr) stops the export at translate: aten::linalg_qr has no ONNX translation.\n"
+        "✗ blocks.7.extra (BadQr) stops the export at translate: aten::linalg_qr has no ONNX translation [OD210]. "
+        "It exports with 1 change.\n"
         "  /home/me/model.py:17  return x + torch.linalg.qr(x[0])[0].sum()\n"
         "  inputs                x float32[batch, 8, 16]\n"
         "  Proven: it fails alone, by its own code; with it replaced the other 102 modules export, load, run and match (9 trials, 3.4 s).\n"
@@ -39,9 +42,15 @@ def test_single_culprit_golden():
     )
 
 
+def test_the_command_line_is_told_of_options():
+    said = render(samples.died(Mode.TIMEOUT), voice=COMMAND_LINE).splitlines()[-1]
+    assert "--timeout 300" in said
+    assert "timeout=300" in render(samples.died(Mode.TIMEOUT))
+
+
 def test_several_culprits_are_numbered():
     first, *rest = render(samples.three()).splitlines()
-    assert first == "✗ Export stops at translate: 3 of 103 modules block it."
+    assert first.startswith("✗ Export stops at translate: 3 of 103 modules block it.")
     assert rest[0].split() == [
         "1",
         "blocks.7.extra",
@@ -51,6 +60,7 @@ def test_several_culprits_are_numbered():
         "no",
         "ONNX",
         "translation",
+        "[OD210]",
     ]
     assert any(
         line.startswith("  2  blocks.3.extra ") and line.endswith("model.py:11") for line in rest
@@ -162,7 +172,7 @@ def test_a_wrong_answer_says_with_which_inputs_and_sizes():
     lines = render(samples.answers_wrongly()).splitlines()
     assert (
         lines[0]
-        == "✗ blocks.3.extra (Rows) exports, but returns other values than PyTorch: the constant c = 3 is the size 0 of its input."
+        == "✗ blocks.3.extra (Rows) exports, but returns other values than PyTorch: the constant c = 3 is the size 0 of its input [OD515]."
     )
     assert any(
         line.startswith("  seen")
@@ -188,3 +198,11 @@ def test_a_module_that_only_holds_the_fault_is_not_said_to_fail_by_its_own_code(
     text = render(samples.diagnosis(held))
     assert "Proven: it is the smallest module that fails alone" in text
     assert "own code" not in text
+
+
+def test_changes_that_only_help_a_part_are_no_fix():
+    text = render(samples.ALL["part_way"])
+    (line,) = [line for line in text.splitlines() if "no fix" in line]
+    assert "torch.where" in line
+    assert "stops at translate" in line
+    assert "It exports with" not in text

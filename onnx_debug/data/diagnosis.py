@@ -18,6 +18,7 @@ from onnx_debug.data.failure import Failure
 from onnx_debug.data.fix import Fix, PartWay
 from onnx_debug.data.module_info import ModuleInfo
 from onnx_debug.data.plain import plain, rebuilt
+from onnx_debug.data.request_fault import RequestFault
 from onnx_debug.data.stage import Mode, Stage, StageResult, StageState, Verdict
 
 FORMAT_VERSION = 2
@@ -43,8 +44,8 @@ class Step:
         answer, stage, mode, message: the outcome in short; `stage` and `mode` are None unless it
             failed.
         ours: it is unresolved because of a mistake or a loss of onnx_debug's own.
-        changed: the case was changed, to see whether that is a fix: the answer says nothing about the
-            modules as they are.
+        changed: the case was changed, to see whether that is a fix, or asked for less: the answer says
+            nothing about the modules as they are, or about the export as it was asked for.
     """
 
     module: str
@@ -93,6 +94,10 @@ class Forms(Protocol):
         """A bug report about onnx_debug itself."""
         ...
 
+    def codes(self, diagnosis: Diagnosis, /) -> tuple[str, ...]:
+        """The codes of the causes: of each culprit, or of the failure where there is none."""
+        ...
+
 
 @dataclass(frozen=True, repr=False)
 class Diagnosis:
@@ -109,6 +114,7 @@ class Diagnosis:
             asked or undecidable.
         request: what is wrong with the request itself (an option, a dynamic dimension), in plain
             words; empty when nothing is.
+        request_fault: which kind of mistake that is; None when nothing is wrong with it.
         search: where the search is; unless it is finished, what stands here was found so far.
         fixes: changes that were tried and pass, best first: what costs the user least, then what comes
             nearest to eager.
@@ -139,6 +145,7 @@ class Diagnosis:
     culprits: tuple[Culprit, ...] = ()
     sufficient: bool | None = None
     request: str = ""
+    request_fault: RequestFault | None = None
     unresolved: str = ""
     ours: bool = False
     stages: tuple[StageResult, ...] = ()
@@ -198,13 +205,19 @@ class Diagnosis:
         """Whether the search was ended or paused before it was complete."""
         return self.search in (SearchState.STOPPED, SearchState.PAUSED)
 
+    @property
+    def codes(self) -> tuple[str, ...]:
+        """The code of each culprit's cause, or of the failure where there is no culprit; `onnx_debug.meaning` says more of each."""
+        return self.forms.codes(self)
+
     def to_dict(self) -> dict[str, Any]:
-        """The diagnosis as JSON-ready data, with the verdict beside the facts it follows from.
+        """The diagnosis as JSON-ready data, with the verdict and the codes beside the facts they follow from.
 
         A number that JSON lacks stands as text: "nan", "inf", "-inf".
         """
         facts: dict[str, Any] = plain(dataclasses.asdict(self))
-        return {"version": FORMAT_VERSION, "ok": self.ok, "verdict": str(self.verdict), **facts}
+        follows = {"ok": self.ok, "verdict": str(self.verdict), "codes": list(self.codes)}
+        return {"version": FORMAT_VERSION, **follows, **facts}
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Diagnosis:

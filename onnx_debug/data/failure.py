@@ -33,6 +33,15 @@ class Decision(StrEnum):
     LOOP_OVER_VALUES = "loop over values"
 
 
+class Topic(StrEnum):
+    """What a clue is about, where its operator, its line and the exception do not tell."""
+
+    COMPLEX = "complex numbers"  # the operator has a translation for real numbers only
+    OUTPUT = "an output that is no tensor"
+    HELD = "an object that no capture takes"  # the module holds it: packed weights, TorchScript
+    KNOWN_WRONG = "a translation that is known to be wrong"
+
+
 @dataclass(frozen=True)
 class Source:
     """One line of the user's code. `text` is the line, stripped; empty when the file cannot be read."""
@@ -56,6 +65,7 @@ class Clue:
         below: lines deeper than `source` (a helper function, a hook), outermost first.
         decision: what the line decides by a tensor's values, where that is the fault.
         size: the number that a dynamic size became.
+        topic: what it is about, where nothing else tells.
     """
 
     fqn: str
@@ -66,6 +76,7 @@ class Clue:
     below: tuple[Source, ...] = ()
     decision: Decision | None = None
     size: int | None = None
+    topic: Topic | None = None
 
 
 @dataclass(frozen=True, repr=False)

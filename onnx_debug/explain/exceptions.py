@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import fx, nn
 
-from onnx_debug.data.failure import Clue, ClueKind
+from onnx_debug.data.failure import Clue, ClueKind, Topic
 from onnx_debug.explain import graph_nodes, syntax
 from onnx_debug.explain.installed import is_library
 from onnx_debug.explain.locate import Locator, way_from
@@ -82,8 +82,9 @@ def _from_fx_node(link: BaseException, frames: list[Frame], locator: Locator) ->
     for held in _held(frames):
         if isinstance(held, fx.Node) and (graphs.module_paths(held) or graphs.lines_of(held)):
             reason = _complex_reason(held) if exporter.is_untranslated(link) else ""
+            topic = Topic.COMPLEX if reason else None
             found = graph_nodes.from_fx_node(held, locator)
-            return [replace(clue, reason=reason) for clue in found]
+            return [replace(clue, reason=reason, topic=topic) for clue in found]
     return []
 
 
@@ -116,7 +117,7 @@ def _from_held_objects(frames: list[Frame], locator: Locator) -> Clue | None:
         return None
     for fqn, module in locator.names.modules.items():
         if any(stopping is own for own in modules.held_by(module)):
-            return Clue(locator.names.canonical(fqn) or "", ClueKind.FRAME)
+            return Clue(locator.names.canonical(fqn) or "", ClueKind.FRAME, topic=Topic.HELD)
     return None
 
 
@@ -139,4 +140,4 @@ def unknown_output(model: nn.Module, output: Any) -> Clue | None:
         return None
     reason = f"returns an object of class {strange[0]}, which torch.export cannot take apart"
     line = syntax.only_return(inspect.unwrap(type(model).forward))
-    return Clue("", ClueKind.FRAME, line, reason=reason)
+    return Clue("", ClueKind.FRAME, line, reason=reason, topic=Topic.OUTPUT)

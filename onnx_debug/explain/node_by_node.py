@@ -19,7 +19,7 @@ from torch import fx
 from torch.export.graph_signature import InputKind, OutputKind
 
 from onnx_debug.data.comparison import Comparison, NodeError
-from onnx_debug.data.failure import Clue, ClueKind
+from onnx_debug.data.failure import Clue, ClueKind, Topic
 from onnx_debug.eager.values import nudged
 from onnx_debug.explain.graph_nodes import from_fx_node
 from onnx_debug.explain.known_wrong import known_wrong
@@ -98,7 +98,7 @@ def _with_reason(clue: Clue, row: NodeError, node: fx.Node, *, shaky: bool) -> C
         reason = (
             f"loses its digits: what cancels here leaves little but rounding ({row.own_problem})"
         )
-    return replace(clue, reason=reason)
+    return replace(clue, reason=reason, topic=Topic.KNOWN_WRONG if known and not shaky else None)
 
 
 class _Walk:

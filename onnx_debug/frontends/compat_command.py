@@ -10,9 +10,9 @@ from typing import Any
 from onnx_debug.data.compatibility import Compatibility
 from onnx_debug.data.errors import CaseError
 from onnx_debug.data.events import Event
-from onnx_debug.frontends.case_file import CaseFileError, make_case
 from onnx_debug.frontends.options import Option
 from onnx_debug.frontends.progress_line import Progress, terminal_writer
+from onnx_debug.session.case_file import CaseFileError, make_case
 
 COMPAT_OPTIONS: tuple[Option, ...] = (
     (

@@ -22,6 +22,7 @@ from onnx_debug.frontends.intercept_export import ExportFailedError, Interceptio
 from onnx_debug.frontends.options import NOTEBOOK_OPTIONS, OPTIONS, to_keywords, unknown_option
 from onnx_debug.frontends.progress_line import Progress, terminal_writer
 from onnx_debug.render import compatibility, html, text
+from onnx_debug.render.knowledge.meaning import Page, meaning
 from onnx_debug.render.verdict import headline
 from onnx_debug.render.words import CellName
 
@@ -137,6 +138,13 @@ class OnnxDebugMagics(Magics):
             return ask(options, case, _notebook_writer() if notebook else terminal_writer())
         except CaseError as error:
             raise UsageError(str(error)) from None
+
+    @line_magic
+    def onnx_explain(self, line: str) -> Page:
+        """What the code of a report means, and what helps: `%onnx_explain OD101`."""
+        if not line.strip():
+            raise UsageError("which code? A report shows it beside the reason: %onnx_explain OD101")
+        return meaning(line)
 
     def _compat_case(self, what: str) -> dict[str, Any]:
         if not what:

@@ -14,15 +14,15 @@ from importlib.resources import files
 from onnx_debug.data.culprit import Culprit, ProofKind
 from onnx_debug.data.diagnosis import Diagnosis
 from onnx_debug.data.failure import Failure, Source
-from onnx_debug.data.fix import Fix
+from onnx_debug.data.fix import Fix, PartWay
 from onnx_debug.data.stage import Stage, StageResult
 from onnx_debug.render.issue import issue_text
 from onnx_debug.render.markup import Markup, join, tag
-from onnx_debug.render.reasons import why
+from onnx_debug.render.reasons import cause, why
 from onnx_debug.render.source import ReadLines, excerpt, read_lines
 from onnx_debug.render.tables import asked, comparisons, steps, table, tensors
 from onnx_debug.render.text import render as render_text
-from onnx_debug.render.verdict import MARKS, TONES, headline, next_step
+from onnx_debug.render.verdict import MARKS, TONES, headline, next_step, part_way
 from onnx_debug.render.words import (
     STAGE_MARKS,
     CellName,
@@ -230,7 +230,9 @@ def _summary(d: Diagnosis, culprit: Culprit, where: Place, alike: int) -> Iterat
     lines = guilty_lines(culprit)
     yield tag("code", module_name(culprit.fqn, d.model_class), class_="fqn")
     yield tag("span", culprit.class_name, f" and {alike} more" if alike else "", class_="kind")
-    yield tag("span", why(culprit), class_="why")
+    yield tag(
+        "span", f"{why(culprit)} [{cause(culprit).code}]", class_="why", title=cause(culprit).title
+    )
     yield tag("span", tag("span", where(lines[0]), class_="place") if lines else None, class_="at")
     tone = "open" if culprit.proof.kind is ProofKind.UNPROVEN else "good"
     yield tag("span", _badge_words(culprit), class_=f"badge {tone}", title=proof_words(culprit))
@@ -310,9 +312,14 @@ def _fixes(d: Diagnosis) -> Iterator[Markup]:
             class_="fix",
             open=index == 0,
         )
+    if further := part_way(d):
+        assert d.part_way is not None
+        summary = tag("summary", tag("b", further), tag("span", "no fix", class_="badge open"))
+        said = tag("p", d.part_way.explanation)
+        yield tag("details", summary, said, _change(d.part_way), class_="fix")
 
 
-def _change(fix: Fix) -> Iterator[Markup]:
+def _change(fix: Fix | PartWay) -> Iterator[Markup]:
     if fix.diff:
         yield tag("pre", (_diff_line(line) for line in fix.diff.splitlines()), class_="code")
     if fix.code:

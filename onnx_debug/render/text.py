@@ -10,8 +10,9 @@ from onnx_debug.data.diagnosis import Diagnosis
 from onnx_debug.data.failure import Source
 from onnx_debug.data.stage import Stage
 from onnx_debug.render.messages import first_line, shorten
-from onnx_debug.render.reasons import clue_of, why
-from onnx_debug.render.verdict import MARKS, headline, next_step
+from onnx_debug.render.reasons import cause, clue_of, why
+from onnx_debug.render.verdict import MARKS, headline, next_step, part_way
+from onnx_debug.render.voice import PYTHON, Voice
 from onnx_debug.render.words import (
     CellName,
     agreement,
@@ -36,16 +37,17 @@ _WIDEST_LABEL = 28  # longer ones (a path in site-packages) are not worth aligni
 _SHORTEST_REASON = 30  # where place and reason share a line
 
 
-def render(d: Diagnosis, cell_name: CellName | None = None) -> str:
+def render(d: Diagnosis, cell_name: CellName | None = None, voice: Voice = PYTHON) -> str:
     """The diagnosis as text.
 
     Args:
         d: what was found.
         cell_name: what to call a file that is a notebook cell ("Cell In[5]"); None for any other
             file.
+        voice: how the next step names what the reader has at hand.
     """
     body = [shorten(line, _WIDTH) for line in (*_body(d, cell_name), *_proof(d))]
-    end = _ending(d)
+    end = _ending(d, voice)
     lines = [f"{MARKS[d.verdict]} {headline(d)}", *body[: MOST_LINES - 1 - len(end)], *end]
     return "\n".join(" ".join(line.splitlines()) for line in lines)
 
@@ -119,17 +121,15 @@ def _several(d: Diagnosis, cell_name: CellName | None) -> Iterator[str]:
     for rank, (name, culprit) in enumerate(zip(names, listed, strict=True), 1):
         line = f"  {rank}  {name:<{wide}}  {culprit.class_name:<{wider}}  "
         if rank == 1:
-            yield line + why(culprit)
+            yield f"{line}{why(culprit)} [{cause(culprit).code}]"
             yield from _rows(_facts(culprit, cell_name), "     ")
         else:
             where = "".join(
                 f"   {place(source, cell_name)}" for source in guilty_lines(culprit)[:1]
             )
-            yield (
-                line
-                + shorten(why(culprit), max(_SHORTEST_REASON, _WIDTH - len(line) - len(where)))
-                + where
-            )
+            end = f" [{cause(culprit).code}]{where}"
+            room = max(_SHORTEST_REASON, _WIDTH - len(line) - len(end))
+            yield f"{line}{shorten(why(culprit), room)}{end}"
     yield from _rest(d.culprits[len(listed) :])
 
 
@@ -157,12 +157,14 @@ def _proof(d: Diagnosis) -> Iterator[str]:
         return
     yield f"  Proven: {shown} ({effort(d)})." if shown else f"  Tried: {effort(d)}."
     yield from (f"  Not proven: {line}" for line in unproven(d)[:2])
+    if further := part_way(d):
+        yield f"  Further, no fix: {further}."
     yield from (f"  Note: {note}" for note in d.notes[:2])
 
 
-def _ending(d: Diagnosis) -> list[str]:
+def _ending(d: Diagnosis, voice: Voice) -> list[str]:
     """The next step. Code that can be pasted stands below it, as far as there is room."""
-    step = next_step(d)
+    step = next_step(d, voice)
     if not step:
         return []
     code = (

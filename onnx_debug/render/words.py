@@ -163,7 +163,7 @@ def proven(d: Diagnosis) -> str:
     if d.request:
         return ""  # then a module only shows what the request asks of it
     shown = [culprit for culprit in d.culprits if culprit.proof.kind is not ProofKind.UNPROVEN]
-    return "; ".join((*_guilt(shown), *_sufficiency(d))) if d.culprits else ""
+    return "; ".join((*_guilt(shown), *sufficiency(d))) if d.culprits else ""
 
 
 def _guilt(shown: list[Culprit]) -> list[str]:
@@ -204,7 +204,8 @@ def _own_code(shown: list[Culprit]) -> str:
     return ", by its own code" if tried else ""
 
 
-def _sufficiency(d: Diagnosis) -> list[str]:
+def sufficiency(d: Diagnosis) -> list[str]:
+    """That the rest of the model is innocent, where that was shown."""
     rest = modules_outside(d)
     if not d.sufficient or not rest:
         return []
@@ -219,20 +220,23 @@ def _sufficiency(d: Diagnosis) -> list[str]:
 
 def unproven(d: Diagnosis) -> list[str]:
     """What could not be shown, and why: one line each, repeated reasons once."""
-    clue = clue_of(d.failure, "") if d.failure and not d.culprits and not d.request else None
-    lines = (
-        []
-        if clue is None or clue.kind is ClueKind.DRIFT
-        else [f"the failure itself names {module_name(clue.fqn, d.model_class)}"]
-    )
-    lines += [
+    lines = [
         f"{module_name(culprit.fqn, d.model_class)}: {first_line(culprit.proof.reason) or 'named by the failure only'}"
         for culprit in d.culprits
         if culprit.proof.kind is ProofKind.UNPROVEN or culprit.proof.reason
     ]
-    if d.culprits and d.sufficient is False:
-        lines.append("the rest of the model does not pass either: another cause is still in it")
-    return list(dict.fromkeys(lines))
+    return list(dict.fromkeys((*lines, *unproven_as_a_whole(d))))
+
+
+def unproven_as_a_whole(d: Diagnosis) -> list[str]:
+    """What could not be shown of the set of culprits; what is missing for one of them is its own matter."""
+    if d.culprits:
+        rest = "the rest of the model does not pass either: another cause is still in it"
+        return [rest] if d.sufficient is False else []
+    clue = clue_of(d.failure, "") if d.failure and not d.request else None
+    if clue is None or clue.kind is ClueKind.DRIFT:
+        return []
+    return [f"the failure itself names {module_name(clue.fqn, d.model_class)}"]
 
 
 def seen(d: Diagnosis) -> list[tuple[str, str]]:

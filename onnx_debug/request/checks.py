@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from onnx_debug.data.request_fault import RequestFault
 from onnx_debug.request.dims import (
     bounds,
     dim_name,
@@ -23,6 +24,7 @@ from onnx_debug.request.problem import Problem, count, describe, quoted
 from onnx_debug.torch_private.dynamic_shapes import reads_names
 
 _SHAPES, _AXES = "dynamic_shapes", "dynamic_axes"
+_SIZES = RequestFault.SIZES
 
 
 def shape_problems(
@@ -99,10 +101,10 @@ def _contradicted(entry: Entry) -> Iterator[Problem]:
     dim, size = entry.dim, entry.size
     if not is_dim(dim) or isinstance(dim, bool):
         expected = "a name, a Dim, Dim.DYNAMIC, Dim.AUTO, Dim.STATIC or None"
-        yield Problem(_SHAPES, entry.spelling, describe(dim), expected)
+        yield Problem(_SHAPES, entry.spelling, describe(dim), expected, _SIZES)
     elif isinstance(dim, int) and dim != size:
         expected = f"{size}, the size of the given input, or a dynamic dimension"
-        yield Problem(_SHAPES, entry.spelling, f"the fixed size {dim}", expected)
+        yield Problem(_SHAPES, entry.spelling, f"the fixed size {dim}", expected, _SIZES)
     elif is_named(dim) or is_hint(dim):
         yield from _outside(entry)
 
@@ -113,17 +115,19 @@ def _outside(entry: Entry) -> Iterator[Problem]:
         low, high = bounds(dim)
     except AssertionError:  # torch computes the bounds of a derived Dim late, and refuses negatives
         expected = f"a larger min for {dim.root.__name__}"
-        yield Problem(_SHAPES, entry.spelling, f"{dim}, which can become negative", expected)
+        yield Problem(
+            _SHAPES, entry.spelling, f"{dim}, which can become negative", expected, _SIZES
+        )
         return
     called = describe(dim) if is_hint(dim) else f"the Dim {dim.__name__!r}"
     if high is not None and size > high:
         found = f"{called} with max={high}, but the given input has size {size}"
         expected = f"a max of at least {size}, or an example input of at most {high}"
-        yield Problem(_SHAPES, entry.spelling, found, expected)
+        yield Problem(_SHAPES, entry.spelling, found, expected, _SIZES)
     if low is not None and size < low:
         found = f"{called} with min={low}, but the given input has size {size}"
         expected = f"a min of at most {size}, or an example input of at least {low}"
-        yield Problem(_SHAPES, entry.spelling, found, expected)
+        yield Problem(_SHAPES, entry.spelling, found, expected, _SIZES)
 
 
 def _shared_names(entries: Iterable[Entry]) -> Iterator[Problem]:
@@ -137,10 +141,18 @@ def _shared_names(entries: Iterable[Entry]) -> Iterator[Problem]:
         both = is_named(entry.dim) and is_named(other.dim)
         if other.size != entry.size:
             found = f"{name!r}, which is {other.size} at {other.spelling}, but here the given input has size {entry.size}"
-            yield Problem(_SHAPES, entry.spelling, found, "equal sizes, or another name")
+            yield Problem(
+                _SHAPES, entry.spelling, found, "equal sizes, or another name", RequestFault.NAMES
+            )
         elif both and bounds(entry.dim) != bounds(other.dim):
             found = f"another definition of {name!r} than at {other.spelling}"
-            yield Problem(_SHAPES, entry.spelling, found, "one Dim object, used in both places")
+            yield Problem(
+                _SHAPES,
+                entry.spelling,
+                found,
+                "one Dim object, used in both places",
+                RequestFault.NAMES,
+            )
 
 
 def _derived_sizes(entries: list[Entry]) -> Iterator[Problem]:
@@ -156,7 +168,7 @@ def _derived_sizes(entries: list[Entry]) -> Iterator[Problem]:
         if root not in roots or entry.dim.fn(roots[root]) != entry.size:
             known = f" with {root} = {roots[root]}" if root in roots else ""
             found = f"{entry.dim}, but the given input has size {entry.size}"
-            yield Problem(_SHAPES, entry.spelling, found, f"a size of that form{known}")
+            yield Problem(_SHAPES, entry.spelling, found, f"a size of that form{known}", _SIZES)
 
 
 def _same_tensor(inputs: Inputs, reading: Reading) -> Iterator[Problem]:

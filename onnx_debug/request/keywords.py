@@ -11,6 +11,7 @@ import onnx
 import torch
 from torch import nn
 
+from onnx_debug.data.request_fault import RequestFault
 from onnx_debug.request.inputs import Inputs, names_of
 from onnx_debug.request.problem import Problem, describe, quoted
 from onnx_debug.request.surroundings import own_export
@@ -40,7 +41,8 @@ def keyword_problems(
     if options.get("dynamic_shapes") and not dynamo:
         found = "given together with dynamo=False"
         expected = "dynamic_axes with input_names, or dynamo=True: the legacy exporter takes no dynamic_shapes"
-        yield Problem("dynamic_shapes", "dynamic_shapes", found, expected)
+        fault = RequestFault.SHAPES_LEGACY
+        yield Problem("dynamic_shapes", "dynamic_shapes", found, expected, fault)
     yield from _opset_problems(options.get("opset_version"), dynamo=dynamo)
     yield from _table_problems(options.get(_TABLE), dynamo=dynamo)
     for option in ("input_names", "output_names"):

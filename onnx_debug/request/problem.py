@@ -9,7 +9,18 @@ from typing import Any
 
 import torch
 
+from onnx_debug.data.request_fault import RequestFault
 from onnx_debug.request.dims import is_hint
+
+_BY_OPTION = {
+    "custom_translation_table": RequestFault.TABLE,
+    "dynamic_axes": RequestFault.AXES,
+    "dynamic_shapes": RequestFault.STRUCTURE,
+    "dynamo": RequestFault.SCRIPT,
+    "input_names": RequestFault.BORDER,
+    "opset_version": RequestFault.OPSET,
+    "output_names": RequestFault.BORDER,
+}
 
 
 @dataclass(frozen=True)
@@ -21,12 +32,19 @@ class Problem:
         entry: the wrong entry, as the user would write it: "dynamic_shapes['users']".
         found: what stands there, in plain words.
         expected: what was expected, in plain words.
+        special: the kind of mistake, where the option does not tell it.
     """
 
     option: str
     entry: str
     found: str
     expected: str
+    special: RequestFault | None = None
+
+    @property
+    def fault(self) -> RequestFault | None:
+        """The kind of mistake."""
+        return self.special or _BY_OPTION.get(self.option)
 
     def __str__(self) -> str:
         """One plain line, entry first."""

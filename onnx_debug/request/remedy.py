@@ -16,6 +16,7 @@ from torch.export import Dim
 
 from onnx_debug.data.failure import Failure
 from onnx_debug.data.outcome import Outcome
+from onnx_debug.data.request_fault import RequestFault
 from onnx_debug.data.stage import Stage
 from onnx_debug.request.case import Case
 from onnx_debug.request.correction import call_of, corrected, problems
@@ -37,11 +38,13 @@ class Correction:
         problems: one plain line for each wrong entry; empty when none can be named.
         call: the call to make instead; empty when none works.
         outcome: of the trial of that call.
+        fault: which kind of mistake it is; None where no entry is known to be wrong.
     """
 
     problems: tuple[str, ...] = ()
     call: str = ""
     outcome: Outcome | None = None
+    fault: RequestFault | None = None
 
 
 Trying = Generator[Case, Outcome, Correction]
@@ -49,12 +52,21 @@ Trying = Generator[Case, Outcome, Correction]
 
 def correct(case: Case) -> Trying:
     """Find a call that works in the place of this one, which fails although no module is at fault."""
-    seen = tuple(map(str, problems(case)))
-    for way in (_without_surroundings, _as_meant, _with_equal_dims, _with_newer_opset):
+    wrong = problems(case)
+    seen = Correction(tuple(map(str, wrong)), fault=wrong[0].fault if wrong else None)
+    ways = {
+        _without_surroundings: RequestFault.SURROUNDINGS,
+        _as_meant: None,
+        _with_equal_dims: RequestFault.EQUAL,
+        _with_newer_opset: RequestFault.OLD_OPSET,
+    }
+    for way, fault in ways.items():
         found = yield from way(case)
+        if found.call and found.problems:
+            return replace(found, fault=fault)
         if found.call:
-            return replace(found, problems=found.problems or seen)
-    return Correction(seen)
+            return replace(seen, call=found.call, outcome=found.outcome)
+    return seen
 
 
 def run(trying: Trying, export: Callable[[Case], Outcome]) -> Correction:

@@ -163,7 +163,7 @@ class Runner(ABC):
         """The tensors that went into a recorded call, and those that came out."""
         return self._ask(DescribeCall(fqn, call), 60.0, ((), ()))
 
-    def correct_options(self, timeout: float) -> tuple[tuple[str, ...], str, Outcome | None]:
+    def correct_options(self, timeout: float) -> remedy.Correction:
         """What is wrong with the request; the call that works, spelled out; and its trial."""
         tried: list[Outcome] = []
 
@@ -171,8 +171,7 @@ class Runner(ABC):
             tried.append(self._export(TryExport(Trial(""), remedies=tuple(tried)), timeout))
             return tried[-1]
 
-        found = remedy.run(remedy.correct(self._case), export)
-        return found.problems, found.call, found.outcome
+        return remedy.run(remedy.correct(self._case), export)
 
     def _export(self, question: TryExport, timeout: float) -> Outcome:
         start = time.perf_counter()

@@ -15,6 +15,7 @@ from onnx_debug.data.failure import Failure
 from onnx_debug.data.fix import Fix, PartWay
 from onnx_debug.data.module_info import ModuleCall, ModuleInfo
 from onnx_debug.data.outcome import Outcome, Trial
+from onnx_debug.data.request_fault import RequestFault
 from onnx_debug.data.stage import Stage
 from onnx_debug.eager.module_names import ModuleNames
 from onnx_debug.explain import syntax
@@ -37,6 +38,7 @@ class Known:
         findings: of the search.
         notes: what the session itself has to say.
         request: what is wrong with the request; empty when nothing is.
+        request_fault: which kind of mistake that is.
     """
 
     case: Case
@@ -47,6 +49,7 @@ class Known:
     findings: Findings = field(default_factory=Findings)
     notes: list[str] = field(default_factory=list)
     request: str = ""
+    request_fault: RequestFault | None = None
     fixes: tuple[Fix, ...] = ()
     part_way: PartWay | None = None
     fixed: bool = False
@@ -81,6 +84,7 @@ class Known:
             culprits=self.culprits(),
             sufficient=self.findings.sufficient,
             request=self.request,
+            request_fault=self.request_fault,
             unresolved=_undecided(whole) if known else "",
             ours=whole.ours,
             stages=whole.stages if known else (),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from onnx_debug.data.fix import Fix
 from onnx_debug.data.outcome import Trial, TrialKind
+from onnx_debug.data.request_fault import RequestFault
 from onnx_debug.request import remedy
 from onnx_debug.runner.runner import Runner
 from onnx_debug.session.assemble import Known
@@ -16,18 +17,20 @@ def explain_request(known: Known, runner: Runner, timeout: float, *, want_fixes:
     suspected = whole is not None and remedy.opset_may_be_too_old(known.case, whole.failure)
     if not certain and not suspected:
         return
-    problems, call, outcome = runner.correct_options(timeout)
+    found = runner.correct_options(timeout)
+    outcome = found.outcome
     works = outcome is not None and outcome.ok
     if not works and not certain:
         return  # another call does not help: a module is to blame
-    known.request = "; ".join(problems) or _unmet(known) or _unexplained(known)
+    known.request = "; ".join(found.problems) or _unmet(known) or _unexplained(known)
+    known.request_fault = found.fault or RequestFault.UNEXPLAINED
     if outcome is not None and works and want_fixes:
         fix = Fix(
             "the call in a form that fits the model",
             "It asks for the same in a way that this torch understands.",
             outcome,
             max((row.max_abs_diff for row in outcome.comparisons), default=0.0),
-            code=call,
+            code=found.call,
         )
         known.fixes = (fix,)
 

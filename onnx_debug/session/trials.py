@@ -122,4 +122,5 @@ def _step(trial: Trial, why: str, outcome: Outcome) -> Step:
         failure.message.split("\n", 1)[0] if failure is not None else outcome.undecided,
         trial.kind is TrialKind.FURTHER_INPUTS,
         outcome.ours,
+        trial.kind in (TrialKind.NEUTRAL, TrialKind.DEFAULT_OPTIONS),
     )

@@ -135,6 +135,42 @@ def test_a_culprit_s_own_graph_is_one_click_away(
     assert opened.errors == []
 
 
+def test_the_next_step_is_that_of_the_selected_culprit(open_page: Callable[..., Any]) -> None:
+    first, other = found().culprits
+    branches = replace(other, failure=samples.branch_failure(), op=None)
+    d = replace(found(), culprits=(first, branches))
+    opened = open_page(saved(d))
+    said = opened.locator(".od-next")
+    before = said.inner_text()
+    assert before.startswith("Next for blocks.1.extra: ")
+    opened.get_by_role("button", name="2 blocks.3.extra Bad").click()
+    after = said.inner_text()
+    assert after.startswith("Next for blocks.3.extra: ")
+    assert after.partition(":")[2] != before.partition(":")[2]
+    assert opened.get_by_text("What usually helps").count() == 0  # nothing stands there twice
+
+
+def test_evidence_leads_to_its_trial(open_page: Callable[..., Any]) -> None:
+    opened = open_page(saved(found()))
+    assert "✓" not in opened.locator(".od-evidence").inner_text()
+    opened.locator(".od-evidence").get_by_role("button", name="trial 2").click()
+    assert opened.get_by_role("tab", name="Steps").get_attribute("aria-selected") == "true"
+    assert "blocks.1.extra alone" in opened.locator("tr.od-chosen").inner_text()
+
+
+def test_a_model_that_does_not_run_shows_its_error_and_inputs_and_nothing_else(
+    open_page: Callable[..., Any], screenshots: Path
+) -> None:
+    opened = open_page(saved(samples.broken_layer()))
+    shown = opened.locator(".od-scroll-page").first
+    shown.get_by_text("Traceback …").wait_for()
+    assert "float32" in shown.get_by_role("region", name="Inputs and outputs").inner_text()
+    assert "Evidence" not in shown.inner_text()
+    assert "not shown" not in shown.inner_text().lower()
+    assert "mat1 and mat2" not in opened.locator(".od-why").all_inner_texts()
+    opened.screenshot(path=screenshots / "page_eager_failure.png")
+
+
 def test_wrong_numbers_are_a_heat_map_with_a_legend(
     open_page: Callable[..., Any], screenshots: Path
 ) -> None:

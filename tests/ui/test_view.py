@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +18,7 @@ from onnx_debug.data.stage import Mode, Stage, Verdict
 from onnx_debug.onnx_file import display
 from onnx_debug.render.page import drawing, sources, tree, view
 from tests import samples
-from tests.ui.fake_session import graph
+from tests.ui.fake_session import FakeSession, graph
 
 CODE = """import torch
 
@@ -40,6 +42,51 @@ def test_every_diagnosis_is_plain_data(name: str) -> None:
     made = json.loads(json.dumps(view.view(d)))
     assert made["headline"]
     assert len(made["culprits"]) == len(d.culprits)
+
+
+@pytest.mark.parametrize("name", samples.ALL)
+def test_the_panel_speaks_of_tabs_and_options_never_of_python_attributes(name: str) -> None:
+    made = view.view(samples.ALL[name])
+    advice = (made["next"], *(culprit["advice"] for culprit in made["culprits"]))
+    assert not [said for said in advice if re.search(r"\bd\.\w|timeout=|[ar]tol=", said)]
+
+
+def test_each_culprit_has_advice_of_its_own_and_it_is_the_next_step_where_nothing_better_is_known():
+    made = view.view(replace(samples.three(), fixes=()))
+    first, second, _ = (culprit["advice"] for culprit in made["culprits"])
+    assert (made["next"], made["nextIsAdvice"]) == (f"Next: {first}", True)
+    assert second
+    assert second != first
+    assert not view.view(samples.three())["nextIsAdvice"]
+
+
+def test_every_piece_of_evidence_names_the_trial_behind_it() -> None:
+    d = FakeSession(pause=0.0).run()
+    for culprit in view.view(d)["culprits"]:
+        alone, own, necessary = culprit["evidence"]
+        assert d.trials[alone["step"]].module == culprit["fqn"]
+        assert (own["step"], own["shown"]) == (None, True)  # such a trial is not in this history
+        assert necessary["text"].endswith("this one blocks by itself")
+
+
+def test_what_could_not_be_shown_is_said_once() -> None:
+    made = view.view(samples.not_proven())
+    [row] = made["culprits"][0]["evidence"]
+    assert row["shown"] is False
+    assert row["text"].count("no placeholder can stand for it") == 1
+    assert made["unproven"] == []
+
+
+def test_of_a_model_that_fails_by_itself_nothing_has_to_be_proven() -> None:
+    made = view.view(samples.broken_layer())
+    assert (made["culprits"][0]["evidence"], made["unproven"], made["proven"]) == ([], [], "")
+    assert "Net itself fails in m3 (Linear), before any export: RuntimeError" in made["headline"]
+
+
+def test_a_report_about_onnx_debug_itself_is_there_when_that_is_the_next_step() -> None:
+    made = view.view(samples.unresolved(ours=True))
+    assert "“A report about onnx_debug itself”" in made["next"]
+    assert "TypeError: a mistake" in made["issue"]
 
 
 def test_stages_show_where_it_stops() -> None:

@@ -10,17 +10,21 @@ from collections.abc import Iterable
 from typing import Any
 
 from onnx_debug.data.comparison import Asked, Comparison
-from onnx_debug.data.culprit import Culprit, ProofKind
-from onnx_debug.data.diagnosis import Diagnosis, Step
+from onnx_debug.data.culprit import Culprit
+from onnx_debug.data.diagnosis import Diagnosis, SearchState, Step
 from onnx_debug.data.failure import Failure
+from onnx_debug.data.fix import Fix, PartWay
 from onnx_debug.data.module_info import ModuleCall, TensorInfo
 from onnx_debug.data.stage import Mode, Stage, StageResult, StageState, Verdict
 from onnx_debug.render import words
+from onnx_debug.render.issue import issue_text
 from onnx_debug.render.messages import first_line
+from onnx_debug.render.page.evidence import evidence
 from onnx_debug.render.page.sources import class_source
-from onnx_debug.render.reasons import why
+from onnx_debug.render.reasons import cause, why
 from onnx_debug.render.source import ReadLines, read_lines
-from onnx_debug.render.verdict import MARKS, TONES, headline, next_step
+from onnx_debug.render.verdict import MARKS, TONES, advice_for, headline, next_step, part_way
+from onnx_debug.render.voice import PANEL
 
 _LONGEST_ERROR = 20_000  # characters
 
@@ -33,18 +37,17 @@ def view(
         "verdict": TONES[d.verdict],
         "mark": MARKS[d.verdict],
         "headline": headline(d),
-        "proven": words.proven(d),
-        "unproven": words.unproven(d),
+        "proven": words.proven(d) if len(d.culprits) > 1 else "",  # of one, its evidence says it
+        "unproven": words.unproven_as_a_whole(d),
         "next": _next(d),
+        "nextIsAdvice": _is_advice(d),
         "failed": d.failure.stage.value if d.failure else "",
         "notes": list(words.notes(d, cell_name)),
         "stages": stages(d),
-        "culprits": [_culprit(culprit, d.model_class, read, cell_name) for culprit in d.culprits],
+        "culprits": [_culprit(culprit, d, read, cell_name) for culprit in d.culprits],
         "error": "" if d.culprits or d.failure is None else _error(d.failure),
-        "fixes": [
-            _fix(fix.title, fix.explanation, fix.diff, fix.code, fix.max_abs_diff)
-            for fix in d.fixes
-        ],
+        "issue": issue_text(d) if d.ours else "",
+        "fixes": _fixes(d),
         "seen": [list(row) for row in words.seen(d)],
         "asked": [_asked(row) for row in d.asked],
         "comparisons": [_comparison(row) for row in d.comparisons],
@@ -56,11 +59,17 @@ def view(
 def _next(d: Diagnosis) -> str:
     """What to do now; of an export that passes, how well it agrees."""
     if not d.ok or not d.comparisons:
-        step = next_step(d)
+        step = next_step(d, PANEL)
         return f"Next: {step}" if step else ""
     inputs = words.plural(len({row.input_index for row in d.comparisons}), "input set")
     compared = f"Compared with eager on {inputs}: {words.agreement(d.comparisons)}."
     return " ".join(filter(None, (words.written(d), compared)))
+
+
+def _is_advice(d: Diagnosis) -> bool:
+    """Whether the next step is advice for one culprit, so that another one's takes its place when that is selected."""
+    over = d.search not in (SearchState.RUNNING, SearchState.PAUSED, SearchState.STOPPED)
+    return bool(over and d.culprits and not d.fixes and not d.request)
 
 
 def stages(d: Diagnosis) -> list[dict[str, str]]:
@@ -107,21 +116,23 @@ def subject(step: Step, model_class: str) -> str:
 
 
 def _culprit(
-    culprit: Culprit, model_class: str, read: ReadLines, cell_name: words.CellName | None
+    culprit: Culprit, d: Diagnosis, read: ReadLines, cell_name: words.CellName | None
 ) -> dict[str, Any]:
     own, *below = words.guilty_lines(culprit) or (None,)
     return {
         "fqn": culprit.fqn,
-        "name": words.module_name(culprit.fqn, model_class),
+        "name": words.module_name(culprit.fqn, d.model_class),
         "kind": culprit.class_name,
         "aliases": list(culprit.aliases),
-        "why": why(culprit),
+        "why": f"{why(culprit)} [{cause(culprit).code}]",
+        "code": cause(culprit).code,
+        "advice": "" if d.request else advice_for(d, culprit, PANEL),
         "stage": culprit.failure.stage.value,
         "place": words.place(own, cell_name) if own else "",
         "file": own.file if own else "",
         "source": [list(line) for line in class_source(own, read)] if own else [],
         "below": [{"place": words.place(line, cell_name), "text": line.text} for line in below],
-        "proof": _proof(culprit),
+        "evidence": evidence(culprit, d),
         "call": culprit.call_index,
         "inputs": [_tensor(info) for info in culprit.inputs],
         "outputs": [_tensor(info) for info in culprit.outputs],
@@ -135,27 +146,6 @@ def _asked(row: Asked) -> list[str]:
     """What was asked of the file, what it has, and the sizes that work, fail, and that the model itself rejects."""
     got = f"{row.got}: {row.problem}" if row.problem else row.got
     return [row.subject, row.asked, got, *map(words.sizes, (row.works, row.fails, row.rejected))]
-
-
-def _proof(culprit: Culprit) -> list[dict[str, str]]:
-    """What was shown and what was not: sentence and answer (yes, no, open)."""
-    proof = culprit.proof
-    sentences = [(words.proof_words(culprit), None if proof.kind is ProofKind.UNPROVEN else True)]
-    if culprit.own_code:
-        sentences.append(
-            ("its own code is at fault, not a module that it calls", proof.own_code_trial)
-        )
-    elif proof.own_code_trial:
-        sentences.append(("no module that it calls fails alone", True))
-    if proof.necessary is not None:
-        sentences.append(("fails the whole model by itself", proof.necessary))
-    facts = [
-        {"text": text, "answer": {True: "yes", False: "no", None: "open"}[answer]}
-        for text, answer in sentences
-    ]
-    return facts + (
-        [{"text": first_line(proof.reason, 300), "answer": "open"}] if proof.reason else []
-    )
 
 
 def _tensor(info: TensorInfo) -> dict[str, Any]:
@@ -209,14 +199,26 @@ def _said(step: Step) -> str:
     return f"{how[step.mode or Mode.ERROR]} at {step.stage}"
 
 
-def _fix(title: str, explanation: str, diff: str, code: str, max_abs_diff: float) -> dict[str, str]:
-    checked = f"checked: exports, runs, max diff {words.number(max_abs_diff)}"
+def _fixes(d: Diagnosis) -> list[dict[str, Any]]:
+    """What was tried and passed; where nothing did, what gets the export further."""
+    shown = [
+        _fix(fix, fix.title, f"✓ checked: exports, runs, max diff {words.number(fix.max_abs_diff)}")
+        for fix in d.fixes
+    ]
+    further = part_way(d)
+    if d.part_way is not None and further:
+        shown.append(_fix(d.part_way, further, "no fix: another cause is left"))
+    return shown
+
+
+def _fix(fix: Fix | PartWay, title: str, checked: str) -> dict[str, Any]:
     return {
         "title": title,
-        "explanation": explanation,
-        "diff": diff,
-        "code": code,
+        "explanation": fix.explanation,
+        "diff": fix.diff,
+        "code": fix.code,
         "checked": checked,
+        "passed": isinstance(fix, Fix),
     }
 
 

@@ -47,10 +47,14 @@ function calls(list, failing = null) {
     return [h('h4', {}, 'Calls that differ'), table(['call', 'inputs', 'outputs'], rows, 'Calls that differ')];
 }
 
-function proof(culprit) {
-    const marks = { yes: '✓', no: '✗', open: '?' };
-    return h('ul.od-proof', { 'aria-label': 'What was proven' }, culprit.proof.map((fact) => h(`li.od-${fact.answer}`, {},
-        h('span', { 'aria-hidden': true }, marks[fact.answer]), h('span', {}, ` ${fact.text}${fact.answer === 'open' ? ' (not shown)' : ''}`))));
+/** What shows that it is a culprit; each sentence leads to its trial in the list of steps. */
+function evidence(rows, toStep) {
+    if (!rows.length) {
+        return null;
+    }
+    const link = (step) => h('button.od-link.od-to-step', { type: 'button', title: 'Show this trial in Steps', onclick: () => toStep(step) }, `trial ${step + 1}`);
+    return [h('h4', {}, 'Evidence'), h('ul.od-evidence', { 'aria-label': 'Evidence' }, rows.map(({ text, step, shown }) => h(shown ? 'li' : 'li.od-open', {},
+        h('span', { 'aria-hidden': true }, shown ? '•' : '?'), h('span', {}, text, step === null ? null : [' · ', link(step)]))))];
 }
 
 function fold(title, text, open = false) {
@@ -101,8 +105,8 @@ function called(row, data) {
     return data.steps.length ? 'not called itself' : null;
 }
 
-/** Everything known of the module `fqn`; `data` is what the panel holds, `tree` knows its row. */
-export function layer(fqn, data, tree, act) {
+/** Everything known of the module `fqn`; `data` is what the panel holds, `tree` knows its row, `toStep` leads to a trial. */
+export function layer(fqn, data, tree, act, toStep) {
     const row = tree.row(fqn);
     const culprit = data.view.culprits.find((one) => one.fqn === fqn);
     if (!row && !culprit) {
@@ -126,15 +130,17 @@ export function layer(fqn, data, tree, act) {
     return h('div.od-layer', {},
         h('h3', {}, h('code', {}, fqn || (row ? row.name : culprit.name)), ' ', h('span.od-kind', {}, (row && row.kind) || (culprit && culprit.kind) || '')),
         h('p.od-facts', { dataset: { state: name } }, h('span.od-mark', {}, said), [null, ...facts.filter(Boolean)].join(' · ')),
-        culprit && h('p.od-why', {}, h('b', {}, `${culprit.stage}: `), culprit.why),
+        culprit && !data.view.headline.includes(culprit.why) ? h('p.od-why', {}, h('b', {}, `${culprit.stage}: `), culprit.why) : null,
+        culprit && culprit.advice && !data.view.nextIsAdvice ? h('p.od-advice', {}, h('b', {}, 'What usually helps: '), culprit.advice) : null,
         culprit ? data.view.seen.map(([label, text]) => h('p.od-seen', {}, h('b', {}, `${label}: `), text)) : null,
         code ? source(code) : null,
         described.length || culprit ? tensors(culprit || described[0]) : null,
         calls(described, culprit ? culprit.call : null),
-        culprit && proof(culprit),
-        actions(fqn, data, act, row),
-        culprit && fold('The error in full', culprit.error),
+        culprit && evidence(culprit.evidence, toStep),
+        data.view.failed === 'eager' ? null : actions(fqn, data, act, row), // a model that does not run has no trials
+        culprit && fold('The error in full', culprit.error, culprit.stage === 'eager'),
         fqn === '' && !culprit ? fold('The error in full', data.view.error, true) : null,
+        fqn === '' ? fold('A report about onnx_debug itself', data.view.issue) : null,
         fqn === '' ? [asked(data.view.asked), comparisons(data.view.comparisons)] : null,
         !culprit && tried.length ? [h('h4', {}, 'Tried'), h('ul.od-tried', {}, tried.map((step) => h('li', {}, `${step.what}: ${step.said}`)))] : null);
 }

@@ -66,7 +66,7 @@ function diffLines(diff) {
 /** Changes that were tried on the whole case and pass. */
 export function fixes(list) {
     return h('div.od-layer', {}, list.map((fix) => h('section.od-fix', {},
-        h('h3', {}, fix.title, ' ', h('span.od-badge', {}, `✓ ${fix.checked}`)),
+        h('h3', {}, fix.title, ' ', h('span.od-badge', {}, fix.checked)),
         h('p', {}, fix.explanation),
         fix.diff ? [h('pre.od-code', { tabindex: 0, 'aria-label': 'Change of the source' }, diffLines(fix.diff)), copy(fix.diff)] : null,
         fix.code ? [h('pre.od-code', { tabindex: 0 }, fix.code), copy(fix.code)] : null)));

@@ -115,6 +115,7 @@ export function panel(host, { act = null, select: onSelect = () => {}, graph: sh
         askForCalls();
         drawLayer();
         drawChips();
+        sentence.textContent = nextStep();
     }
 
     function askForCalls() {
@@ -128,7 +129,7 @@ export function panel(host, { act = null, select: onSelect = () => {}, graph: sh
     function drawLayer() {
         const scrolled = layerPage.querySelector('.od-source pre')?.scrollTop;
         const focused = layerPage.contains(document.activeElement) ? document.activeElement.textContent : null;
-        layerPage.replaceChildren(layer(selected ?? '', data, modules, act), ...about());
+        layerPage.replaceChildren(layer(selected ?? '', data, modules, act, showStep), ...about());
         scrollSource(scrolled);
         if (unfolded !== null) {
             layerPage.querySelectorAll('details').forEach((details) => { details.open = unfolded; });
@@ -165,14 +166,34 @@ export function panel(host, { act = null, select: onSelect = () => {}, graph: sh
         root.dataset.verdict = view.verdict;
         mark.textContent = view.mark;
         headline.textContent = view.headline;
-        sentence.textContent = view.next;
+        sentence.textContent = nextStep();
         strip.replaceChildren(...view.stages.map(({ name, state, mark: sign, said }) => h(`li.od-${state}`, { title: said },
             name, ' ', h('span', { 'aria-hidden': true }, sign), h('span.od-unseen', {}, ` ${said}`))));
         pages.reveal('fixes', view.fixes.length > 0);
-        pages.badge('fixes', view.fixes.length ? `${view.fixes.length} ✓` : '');
+        const passed = view.fixes.filter((fix) => fix.passed).length;
+        pages.badge('fixes', passed ? `${passed} ✓` : '');
         fixesPage.replaceChildren(fixes(view.fixes));
         drawChips();
         drawStatus();
+    }
+
+    /** The row of one trial, in sight and marked. */
+    function showStep(index) {
+        pages.show('steps');
+        const rows = [...stepsPage.querySelectorAll('tbody tr')];
+        rows.forEach((row, number) => row.classList.toggle('od-chosen', number === index));
+        rows[index]?.scrollIntoView({ block: 'nearest' });
+        rows[index]?.querySelector('button')?.focus({ preventScroll: true });
+    }
+
+    /** Advice belongs to the culprit that is selected. */
+    function nextStep() {
+        const { view } = data;
+        const chosen = view.nextIsAdvice && view.culprits.find((culprit) => culprit.fqn === selected);
+        if (!chosen || !chosen.advice) {
+            return view.next;
+        }
+        return view.culprits.length > 1 ? `Next for ${chosen.name}: ${chosen.advice}` : `Next: ${chosen.advice}`;
     }
 
     function drawChips() {

@@ -110,6 +110,20 @@ _LINES = {
         likely=True,
         stages=tuple(Stage),
     ),
+    "keep whole numbers as Python numbers": _Preparation(
+        "A number in a buffer is a tensor, whose value a capture does not know; as a Python number it is known. "
+        "It is no longer saved with the weights.",
+        lambda model: bool(_scalar_buffers(model)),
+        _make_numbers,
+        "from torch import nn\n\n"
+        "for module in model.modules():\n"
+        "    if not isinstance(module, nn.modules.batchnorm._NormBase):\n"
+        "        for name, buffer in list(module.named_buffers(recurse=False)):\n"
+        "            if buffer.dim() == 0 and not buffer.is_floating_point():\n"
+        "                delattr(module, name)\n"
+        "                setattr(module, name, buffer.item())",
+        stages=(Stage.CAPTURE,),
+    ),
     "export without gradients": _Preparation(
         "Parameters that need no gradients let torch take the kernels of inference. No number changes.",
         _needs_gradients,
@@ -137,20 +151,6 @@ _LINES = {
         "    module._forward_hooks.clear()\n"
         "    module._forward_pre_hooks.clear()",
         likely=True,
-    ),
-    "keep whole numbers as Python numbers": _Preparation(
-        "A number in a buffer is a tensor, whose value a capture does not know; as a Python number it is known. "
-        "It is no longer saved with the weights.",
-        lambda model: bool(_scalar_buffers(model)),
-        _make_numbers,
-        "from torch import nn\n\n"
-        "for module in model.modules():\n"
-        "    if not isinstance(module, nn.modules.batchnorm._NormBase):\n"
-        "        for name, buffer in list(module.named_buffers(recurse=False)):\n"
-        "            if buffer.dim() == 0 and not buffer.is_floating_point():\n"
-        "                delattr(module, name)\n"
-        "                setattr(module, name, buffer.item())",
-        stages=(Stage.CAPTURE,),
     ),
     'take attention of plain operators ("eager")': _Preparation(
         "Attention is computed step by step, and not by one fused operator.",

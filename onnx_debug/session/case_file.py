@@ -10,10 +10,11 @@ import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 from onnx_debug.request.matching import did_you_mean
 
+T = TypeVar("T")
 _CASE = ("model", "args", "kwargs")
 
 
@@ -32,21 +33,41 @@ def make_case(name: str) -> dict[str, Any]:
         raise CaseFileError(f"{name!r} is not of the form FILE.py:FUNCTION{_functions(name)}")
     if where.endswith(".py"):
         _require_function(Path(where), function)
-    # What we need ourselves is imported before the user's folder comes to stand first.
-    import onnx_debug.session.diagnose  # noqa: F401
-
-    module = _running(where, lambda: _import(where))
+    module = load(where)
     make = getattr(module, function, None)
     if not callable(make):
         hint = did_you_mean(function, vars(module))
         raise CaseFileError(f"{where} has no function {function!r}{hint}")
+    return made_by(make, name)
+
+
+def load(where: str) -> ModuleType:
+    """The module that a file or a dotted name stands for, with all that its code does when it is imported.
+
+    Raises:
+        CaseFileError: there is no such file, or its code raised an error.
+    """
+    # What we need ourselves is imported before the user's folder comes to stand first.
+    import onnx_debug.session.diagnose  # noqa: F401
+
+    if where.endswith(".py"):
+        _require_file(Path(where))
+    return _running(where, lambda: _import(where))
+
+
+def made_by(make: Callable[[], Any], name: str) -> dict[str, Any]:
+    """The case that `make` returns, as keywords of `diagnose`; `name` is what messages call it.
+
+    Raises:
+        CaseFileError: it raised an error, or returned no case.
+    """
     made = _running(name, make)
     if not isinstance(made, tuple) or not 2 <= len(made) <= 4:
         raise CaseFileError(f"{name} must return (model, args[, kwargs[, export options]])")
     return {**dict(zip(_CASE, made, strict=False)), **(made[3] if len(made) == 4 else {})}
 
 
-def _running(name: str, code: Callable[[], Any]) -> Any:
+def _running(name: str, code: Callable[[], T]) -> T:
     """What the user's code returns; its errors are told in one line."""
     try:
         return code()
@@ -81,14 +102,18 @@ def _import(where: str) -> ModuleType:
 
 def _require_function(path: Path, function: str) -> None:
     """Look for the name in the source: to run the file can take long, and may be in vain."""
-    if not path.is_file():
-        near = did_you_mean(str(path), map(str, path.parent.glob("*.py")))
-        raise CaseFileError(f"there is no file {path}{near}")
+    _require_file(path)
     names = list(_names(path))
     if function not in names and "*" not in names:
         raise CaseFileError(
             f"{path} has no function {function!r}{did_you_mean(function, names) or _functions(str(path))}"
         )
+
+
+def _require_file(path: Path) -> None:
+    if not path.is_file():
+        near = did_you_mean(str(path), map(str, path.parent.glob("*.py")))
+        raise CaseFileError(f"there is no file {path}{near}")
 
 
 def _functions(where: str) -> str:

@@ -1,0 +1,1 @@
+"""A survey of many models as text, as Markdown and as one static page."""
