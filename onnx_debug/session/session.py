@@ -160,11 +160,20 @@ class Session:
         if module is not None and module not in {one.fqn for one in found.modules}:
             raise ValueError(f"the model has no module {module!r}")
         first = found.culprits[0].fqn if found.culprits else ""
-        asks = self._known.case.asks_dynamic
         wanted = first if module is None else module
         if self._closed:
             return Repro(wanted, why_not="the session is closed; take it within the session")
-        return make_repro(found, wanted, self._runner, self._timeout, dynamic=asks)
+        call = next((one.call_index for one in found.culprits if one.fqn == wanted), 0)
+        alone = self._trials.outcomes.get(Trial(wanted, call=call))
+        return make_repro(
+            found,
+            wanted,
+            self._runner,
+            self._timeout,
+            alone=alone.failure if alone is not None else None,
+            dynamic=self._known.case.asks_dynamic,
+            required=self._trials.needs_dynamic_sizes(),
+        )
 
     def pause(self) -> None:
         """From another thread: end the trial under way within a second. What was found so far stays, and the next call goes on from there.

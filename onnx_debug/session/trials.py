@@ -89,7 +89,7 @@ class Trials:
     def _run(self, trial: Trial) -> Outcome:
         if trial.kind is TrialKind.FURTHER_INPUTS:
             return self._runner.look_beyond(self.outcomes[Trial("")], self._timeout)
-        dynamic = self._needs_dynamic_sizes()
+        dynamic = self.needs_dynamic_sizes()
         return self._runner.run(trial, self._limit(trial), require_dynamic=dynamic)
 
     def _limit(self, trial: Trial) -> float:
@@ -99,7 +99,7 @@ class Trials:
             return self._timeout
         return min(self._timeout, max(_SHORTEST_LIMIT, self._timeout / _PART_OF_LIMIT))
 
-    def _needs_dynamic_sizes(self) -> bool:
+    def needs_dynamic_sizes(self) -> bool:
         """Whether the whole model fails in its capture because a dynamic size was specialized: then that is a failure of its parts too."""
         failure = self.whole.failure if self.whole is not None else None
         if failure is None or failure.stage is not Stage.CAPTURE:

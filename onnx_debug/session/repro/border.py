@@ -46,6 +46,7 @@ def caller(
     def __init__(self, module):
         super().__init__()
         self.module = module
+        self.training = module.training
 
     def forward({", ".join(["self", *names])}):
         returned = self.module({", ".join(given)})

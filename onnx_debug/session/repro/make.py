@@ -21,7 +21,16 @@ _TRACKERS = {
 }
 
 
-def make(diagnosis: Diagnosis, fqn: str, runner: Runner, timeout: float, *, dynamic: bool) -> Repro:
+def make(
+    diagnosis: Diagnosis,
+    fqn: str,
+    runner: Runner,
+    timeout: float,
+    *,
+    alone: Failure | None,
+    dynamic: bool,
+    required: bool,
+) -> Repro:
     """The script for a culprit, proven in a clean process; or why there is none.
 
     Args:
@@ -29,10 +38,13 @@ def make(diagnosis: Diagnosis, fqn: str, runner: Runner, timeout: float, *, dyna
         fqn: the culprit; "" is the whole model.
         runner: knows the model and its recorded inputs.
         timeout: seconds for a trial.
+        alone: how the culprit failed by itself, with nothing in it replaced, which is what a script
+            does; None where it did not.
         dynamic: whether the request asks for dynamic sizes.
+        required: trials of parts took a dynamic size that became a number for a failure.
     """
     culprit = next((one for one in diagnosis.culprits if one.fqn == fqn), None)
-    failure = culprit.failure if culprit is not None else diagnosis.failure
+    failure = alone or (culprit.failure if culprit is not None else diagnosis.failure)
     if failure is None:
         known = "nothing fails" if diagnosis.ok else "it is not known whether the export fails"
         return Repro(fqn, why_not=known)
@@ -43,7 +55,7 @@ def make(diagnosis: Diagnosis, fqn: str, runner: Runner, timeout: float, *, dyna
     if failure.stage is Stage.EAGER:
         return Repro(fqn, why_not="the model itself fails, before any export")
     call, why = culprit.call_index if culprit is not None else 0, "nothing was tried"
-    for question in _questions(fqn, call, dynamic=dynamic):
+    for question in _questions(WriteScript(fqn, call), dynamic=dynamic and bool(fqn), required=required):
         try:
             draft = runner.ask(question, timeout)
         except UnansweredError as error:
@@ -63,15 +75,12 @@ def make(diagnosis: Diagnosis, fqn: str, runner: Runner, timeout: float, *, dyna
     return Repro(fqn, why_not=why)
 
 
-def _questions(fqn: str, call: int, *, dynamic: bool) -> Iterator[WriteScript]:
+def _questions(plain: WriteScript, *, dynamic: bool, required: bool) -> Iterator[WriteScript]:
     """The smallest script first: random values, then the exact ones; fixed sizes, then dynamic ones."""
-    plain = WriteScript(fqn, call)
-    yield plain
-    if dynamic and fqn:
-        yield replace(plain, dynamic=True, required=True)
-    yield replace(plain, exact=True)
-    if dynamic and fqn:
-        yield replace(plain, exact=True, dynamic=True, required=True)
+    for exact in (False, True):
+        yield replace(plain, exact=exact)
+        if dynamic:
+            yield replace(plain, exact=exact, dynamic=True, required=required)
 
 
 def _head(diagnosis: Diagnosis, fqn: str, failure: Failure, draft: Draft) -> str:

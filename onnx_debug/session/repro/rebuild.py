@@ -91,12 +91,13 @@ class Rebuild:
                 continue
             lines, left = len(self.lines), len(self.left_out)
             try:
-                given = [
-                    f"{key}={self._argument(value, f'{name}_{key}')}"
-                    for key, value in guess.items()
-                ]
-                made = f"{self._values.definitions.refer(kind)}({', '.join(given)})"
-                return self._mended(module, f"{made}{found.conversion}", found, name)
+                with self._values.definitions.all_or_nothing():
+                    given = [
+                        f"{key}={self._argument(value, f'{name}_{key}')}"
+                        for key, value in guess.items()
+                    ]
+                    made = f"{self._values.definitions.refer(kind)}({', '.join(given)})"
+                    return self._mended(module, f"{made}{found.conversion}", found, name)
             except NotWritableError:
                 del self.lines[lines:], self.left_out[left:]
         return ""

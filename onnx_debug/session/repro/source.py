@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import contextlib
 import symtable
 import sys
 import types
@@ -42,6 +43,16 @@ class Definitions:
         self._value_code = value_code
         self._names: dict[str, Any] = {"torch": None, "nn": None}
         self._statements: set[tuple[str, int]] = set()
+
+    @contextlib.contextmanager
+    def all_or_nothing(self) -> Iterator[None]:
+        """What was defined in this block is forgotten where it ends in `NotWritableError`: half of it would claim names in vain."""
+        before = dict(self.imports), list(self.texts), dict(self._names), set(self._statements)
+        try:
+            yield
+        except NotWritableError:
+            self.imports, self.texts, self._names, self._statements = before
+            raise
 
     def refer(self, obj: Any) -> str:
         """The expression for a class or a function, which the script imports or defines.
@@ -134,7 +145,8 @@ class Definitions:
                 self._import(made.text, name)
                 return
         try:
-            written = self._value_code(value)
+            with self.all_or_nothing():
+                written = self._value_code(value)
         except NotWritableError:
             if made is None or isinstance(made.node, ast.Import | ast.ImportFrom):
                 raise
