@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from onnx_debug.session.diagnose import diagnose
     from onnx_debug.session.session import Session
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = [
     "Compatibility",
     "Diagnosis",
