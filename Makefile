@@ -7,13 +7,15 @@ STAMP := $(VENV)/.installed
 PIP := $(BIN)/python -m pip install --constraint constraints.txt
 ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: help demo test test-torch check lab browser clean
+.PHONY: help demo test test-torch check lab docs wheel browser clean
 
 help:
 	@echo "make demo   diagnose real transformers models, write HTML reports, run the quickstart notebook"
 	@echo "make test   format, lint, types, layers, tests with coverage: what CI runs"
 	@echo "make check  the same without the tests"
 	@echo "make lab    open the quickstart in JupyterLab"
+	@echo "make docs   the site, with every link checked, in build/site"
+	@echo "make wheel  the wheel, tried in an environment of its own, in dist"
 	@echo "make test-torch TORCH=2.14.1   the tests without browser, with another torch"
 	@echo "make clean  remove .venv and what the commands wrote"
 
@@ -37,6 +39,19 @@ check: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# The site reads docstrings without importing them, so it needs no torch.
+DOCS := build/docs
+docs: $(DOCS)/.installed
+	$(DOCS)/bin/mkdocs build --quiet
+
+$(DOCS)/.installed: pyproject.toml
+	test -x $(DOCS)/bin/python || $(PYTHON) -m venv $(DOCS)
+	$(DOCS)/bin/python -m pip install --quiet 'mkdocs-material>=9.7' 'mkdocstrings-python>=2' 'mkdocs-jupyter>=0.25'
+	@touch $@
+
+wheel:
+	$(PYTHON) benchmarks/wheel.py
 
 lab: $(STAMP)
 	$(BIN)/jupyter lab $(ROOT) notebooks/01_quickstart.ipynb

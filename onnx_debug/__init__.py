@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from onnx_debug.session.session import Session
     from onnx_debug.session.survey.survey import survey
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = [
     "Compatibility",
     "Diagnosis",

@@ -40,8 +40,9 @@ def diagnose(  # noqa: PLR0913 - each is a keyword that users name
         kwargs: its keyword inputs.
         check_inputs: further inputs, each `(args, kwargs)` or only `args`, on which ONNX must agree
             with the eager module.
-        atol, rtol: a value may differ by `atol + rtol * |value|`; None: by a share of its output's
-            size, by dtype (float32: 1e-4).
+        atol: a value may differ by `atol + rtol * |value|`; None: by a share of its output's size, by
+            dtype (float32: 1e-4).
+        rtol: see `atol`.
         edges: zeros, ties, NaN, and sizes of 1, on which a model may answer otherwise than its file:
             "report" a difference, let it fail the export ("strict"), or do not try ("off").
         timeout: seconds for one trial.

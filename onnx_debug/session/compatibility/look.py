@@ -86,7 +86,8 @@ def compat(
 
     Args:
         model: None, the path of an ONNX file, or a model as for `torch.onnx.export`.
-        args, kwargs: the model's inputs.
+        args: the model's positional inputs.
+        kwargs: its keyword inputs.
         opsets: that are tried; None: all for one layer, the telling ones for a model.
         timeout: seconds for one export.
         limit: seconds for all of them.
