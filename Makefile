@@ -43,7 +43,7 @@ check: $(STAMP)
 # The site reads docstrings without importing them, so it needs no torch.
 DOCS := build/docs
 docs: $(DOCS)/.installed
-	$(DOCS)/bin/mkdocs build --quiet
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --quiet
 
 $(DOCS)/.installed: pyproject.toml
 	test -x $(DOCS)/bin/python || $(PYTHON) -m venv $(DOCS)

@@ -7,6 +7,7 @@ knows, because a stage could not be tried or the search was stopped.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from typing import Any, NoReturn
 
 from onnx_debug.data.diagnosis import Diagnosis
 from onnx_debug.data.errors import CaseError
+from onnx_debug.data.repro import Repro
 from onnx_debug.data.stage import Verdict
 from onnx_debug.frontends import compat_command, survey_command
 from onnx_debug.frontends.options import OPTIONS, to_keywords, unknown_option
@@ -63,10 +65,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         for file in (options.html, options.json):
             _require_folder(file)
+        if options.repro:
+            options.repro.mkdir(parents=True, exist_ok=True)
         case = make_case(options.case)
-        diagnosis = _diagnose(to_keywords(options, case), quiet=options.quiet)
+        diagnosis, repro = _diagnose(to_keywords(options, case), options)
     except (CaseError, CaseFileError, OSError) as error:
         parser.exit(2, f"{parser.prog}: {error}\n")
+    _put_out(diagnosis, repro, options)
+    return 0 if diagnosis.fixed else _EXIT.get(diagnosis.verdict, 3)
+
+
+def _put_out(diagnosis: Diagnosis, repro: Repro | None, options: argparse.Namespace) -> None:
+    """The answer as text, and the files that were asked for."""
     if options.log:
         print(diagnosis.log)
     print(text.render(diagnosis, voice=COMMAND_LINE))
@@ -75,7 +85,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.json:
         options.json.write_text(json.dumps(diagnosis.to_dict()), encoding="utf-8")
         print(f"Data: {options.json}")
-    return 0 if diagnosis.fixed else _EXIT.get(diagnosis.verdict, 3)
+    if repro is not None:
+        print(f"Script: {repro.save(options.repro)}" if repro.proven else repro)
 
 
 def _explain(given: Sequence[str]) -> int:
@@ -107,6 +118,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--json", type=Path, metavar="PATH", help="Write the diagnosis there as JSON."
     )
+    parser.add_argument(
+        "--repro",
+        type=Path,
+        metavar="FOLDER",
+        help="Write a script of the first culprit there, and an issue to paste, once it failed alike by itself.",
+    )
     return parser
 
 
@@ -119,13 +136,21 @@ def _require_folder(file: Path | None) -> None:
         raise CaseFileError(f"{file} is a folder, not a file to write")
 
 
-def _diagnose(keywords: dict[str, Any], *, quiet: bool) -> Diagnosis:
-    from onnx_debug.session.diagnose import diagnose
+def _diagnose(
+    keywords: dict[str, Any], options: argparse.Namespace
+) -> tuple[Diagnosis, Repro | None]:
+    """What was found, and the script of the first culprit where one is wanted."""
+    with contextlib.ExitStack() as stack:
+        if not options.quiet:
+            keywords["on_event"] = stack.enter_context(Progress(terminal_writer()))
+        if not options.repro:
+            from onnx_debug.session.diagnose import diagnose
 
-    if quiet:
-        return diagnose(**keywords)
-    with Progress(terminal_writer()) as progress:
-        return diagnose(on_event=progress, **keywords)
+            return diagnose(**keywords), None
+        from onnx_debug.session.session import Session
+
+        session = stack.enter_context(Session(**keywords))
+        return session.run(), session.repro()
 
 
 if __name__ == "__main__":

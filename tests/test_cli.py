@@ -109,6 +109,25 @@ def test_a_report_goes_into_a_new_folder_and_is_said(model_file, engine, tmp_pat
     assert capsys.readouterr().out.splitlines()[-1] == f"Report: {page}"
 
 
+@pytest.mark.parametrize("works", [False, True])
+def test_a_script_of_the_culprit_or_why_there_is_none(tmp_path, capsys, works):
+    model = tmp_path / "sorter.py"
+    model.write_text(
+        "import torch\nclass Middle(torch.nn.Module):\n    def forward(self, x):\n        return x.median(-1).values\n"
+        "def fails():\n    return torch.nn.Sequential(torch.nn.Linear(4, 5), Middle()), (torch.rand(3, 4),)\n"
+        "def works():\n    return torch.nn.Linear(4, 5), (torch.rand(3, 4),)\n"
+    )
+    folder = tmp_path / "new" / "repro"
+    status = main([f"{model}:{'works' if works else 'fails'}", "-q", "--repro", str(folder)])
+    said = capsys.readouterr().out
+    assert status == (0 if works else 1)
+    assert (f"Script: {folder / 'repro.py'}" in said) is not works
+    assert ("There is no script: nothing fails" in said) is works
+    assert {file.name for file in folder.iterdir()} == (
+        set() if works else {"repro.py", "issue.md"}
+    )
+
+
 def test_a_report_that_cannot_be_written_is_refused_before_the_work(
     model_file, engine, tmp_path, capsys
 ):

@@ -55,7 +55,9 @@ def make(
     if failure.stage is Stage.EAGER:
         return Repro(fqn, why_not="the model itself fails, before any export")
     call, why = culprit.call_index if culprit is not None else 0, "nothing was tried"
-    for question in _questions(WriteScript(fqn, call), dynamic=dynamic and bool(fqn), required=required):
+    for question in _questions(
+        WriteScript(fqn, call), dynamic=dynamic and bool(fqn), required=required
+    ):
         try:
             draft = runner.ask(question, timeout)
         except UnansweredError as error:

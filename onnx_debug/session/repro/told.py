@@ -13,7 +13,10 @@ from onnx_debug.explain.locate import Locator
 
 
 def told_by(error: BaseException, script: str, names: dict[str, Any]) -> dict[str, Any]:
-    """The line of the script that failed, the class of the innermost exception, the operator that it names, and whether that was on further inputs.
+    """What a script told by its exception, as JSON holds it.
+
+    It is the line of the script that failed, the class of the innermost exception, the operator that
+    it names, and whether that was on further inputs.
 
     Args:
         error: what ended the script.
