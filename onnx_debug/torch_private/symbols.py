@@ -18,41 +18,85 @@ logger = logging.getLogger(__name__)
 Specialized = Callable[[str, int, str], None]
 
 
+# A size that differs by this satisfies every guard about divisibility that the first one satisfies.
+_COMMON_MULTIPLE = math.lcm(*range(1, 129))
+
+
 @contextlib.contextmanager
 def watch_specializations(found: Specialized) -> Iterator[None]:
     """Call `found(symbol, size, name)` whenever a capture replaces the symbolic size of an input by a number.
 
-    The name is how forward would write it ("x.shape[1]"), empty where that is not known. The Python
-    stack at that moment names the module and the line. Without the private name that clue is
-    missing.
+    That is where torch puts the number in the symbol's place, and where it guards that an expression
+    of the symbol equals a number and cannot solve that: of the length that a strided convolution
+    leaves, `(s33 - 1)//2 + 1 == 50`, it only says at the end that `s33` must be 100. The name is how
+    forward would write it ("x.shape[1]"), empty where that is not known. The Python stack at that
+    moment names the module and the line. Without a private name its clues are missing.
     """
     try:
         from torch.fx.experimental.symbolic_shapes import ShapeEnv
-
-        original = ShapeEnv._set_replacement
-    except (ImportError, AttributeError):
+    except ImportError:
         yield
         return
 
-    def set_replacement(self: Any, symbol: Any, target: Any, *args: Any, **kwargs: Any) -> Any:
-        if getattr(target, "is_number", False) and _is_backed(self, symbol):
-            try:
-                found(str(symbol), int(target), _name(self, symbol))
-            except Exception:
-                logger.debug("specialization clue lost", exc_info=True)
-        return original(self, symbol, target, *args, **kwargs)
+    def replaced(shape_env: Any, symbol: Any, target: Any, *_: Any) -> None:
+        if getattr(target, "is_number", False) and symbol in _sizes(shape_env):
+            found(str(symbol), int(target), _name(shape_env, symbol))
 
-    ShapeEnv._set_replacement = set_replacement  # type: ignore[assignment, method-assign]
+    def guarded(shape_env: Any, guard: Any) -> None:
+        for symbol, size in _pinned(shape_env, guard):
+            found(str(symbol), int(size), _name(shape_env, symbol))
+
+    with contextlib.ExitStack() as watching:
+        watching.enter_context(_before(ShapeEnv, "_set_replacement", replaced))
+        watching.enter_context(_before(ShapeEnv, "_maybe_guard_rel", guarded))
+        yield
+
+
+@contextlib.contextmanager
+def _before(owner: type, name: str, look: Callable[..., None]) -> Iterator[None]:
+    """Call `look` with the arguments of a method before each call of it; do nothing where torch has no such method."""
+    original = getattr(owner, name, None)
+    if original is None:
+        yield
+        return
+
+    @functools.wraps(original)
+    def method(*args: Any, **kwargs: Any) -> Any:
+        try:
+            look(*args, **kwargs)
+        except Exception:
+            logger.debug("specialization clue lost", exc_info=True)
+        return original(*args, **kwargs)
+
+    setattr(owner, name, method)
     try:
         yield
     finally:
-        ShapeEnv._set_replacement = original  # type: ignore[method-assign]
+        setattr(owner, name, original)
 
 
-def _is_backed(shape_env: Any, symbol: Any) -> bool:
-    """True for a symbol that stands for the size of an input; torch 2.13 renamed the table of them."""
-    values = getattr(shape_env, "backed_var_to_val", None) or getattr(shape_env, "var_to_val", {})
-    return symbol in values
+def _pinned(shape_env: Any, guard: Any) -> list[tuple[Any, Any]]:
+    """The symbols of inputs to which a guard leaves no size but a few around the example's, each with that size.
+
+    A symbol that is a side of the guard by itself is none of them: torch puts the number in its place.
+    """
+    sides = getattr(guard, "args", ()) if getattr(guard, "is_Equality", False) else ()
+    if not any(side.is_number for side in sides) or any(side.is_Symbol for side in sides):
+        return []
+    sizes = {symbol: _sizes(shape_env).get(symbol) for symbol in guard.free_symbols}
+    if None in sizes.values():
+        return []  # it depends on a tensor's values too
+    far = {symbol: {**sizes, symbol: size + _COMMON_MULTIPLE} for symbol, size in sizes.items()}
+    return [
+        (symbol, size)
+        for symbol, size in sizes.items()
+        if guard.xreplace(far[symbol]) == False  # noqa: E712 - sympy's, or a guard that stays open
+    ]
+
+
+def _sizes(shape_env: Any) -> Any:
+    """The example's size of each symbol that stands for one of an input; torch 2.13 renamed the table."""
+    return getattr(shape_env, "backed_var_to_val", None) or getattr(shape_env, "var_to_val", {})
 
 
 def _name(shape_env: Any, symbol: Any) -> str:
